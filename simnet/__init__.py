@@ -1,0 +1,1 @@
+"""simnet: a wind tunnel for decentralized training."""
