@@ -1,0 +1,31 @@
+"""Compute: what machines can do, what work costs in seconds, and the engine that does the work."""
+
+from simnet.compute.cost import CostModel, Machine, Work
+from simnet.compute.devices import DEVICES, DeviceProfile, resolve_device
+from simnet.compute.engine import Engine
+from simnet.compute.jobs import (
+    GradientJob,
+    GradientResult,
+    Job,
+    StepJob,
+    StepResult,
+    TrainJob,
+    TrainResult,
+)
+
+__all__ = [
+    "DEVICES",
+    "CostModel",
+    "DeviceProfile",
+    "Engine",
+    "GradientJob",
+    "GradientResult",
+    "Job",
+    "Machine",
+    "StepJob",
+    "StepResult",
+    "TrainJob",
+    "TrainResult",
+    "Work",
+    "resolve_device",
+]

@@ -1,0 +1,26 @@
+"""Results: the recorder, run folders (written whole or not at all) and reading runs back as data frames.
+
+>>> recorder = Recorder()
+>>> recorder.metric(time=0.0, node="", step=0, name="loss", value=2.5)
+>>> recorder.tables()["metrics"].num_rows
+1
+"""
+
+from simnet.results.errors import ResultsError
+from simnet.results.folder import check_writable, run_folder, write_run
+from simnet.results.manifest import Manifest
+from simnet.results.recorder import Recorder
+from simnet.results.run import Run, higher_is_better, read_run, read_runs
+
+__all__ = [
+    "Manifest",
+    "Recorder",
+    "ResultsError",
+    "Run",
+    "check_writable",
+    "higher_is_better",
+    "read_run",
+    "read_runs",
+    "run_folder",
+    "write_run",
+]

@@ -1,0 +1,78 @@
+"""Scenarios: the YAML schema, loading with errors that name the line, sweeps, export to JSON Schema."""
+
+from simnet.scenario.errors import MISSING, Path, Problem, ScenarioError, describe, nearest
+from simnet.scenario.expect import Comparison, Expectation, Measurements, Outcome, parse_expectation
+from simnet.scenario.fields import Bandwidth, Component, Integer, Number, Positive, PositiveInteger
+from simnet.scenario.interval import Interval
+from simnet.scenario.jsonschema import json_schema
+from simnet.scenario.library import find_scenario, library_folder, library_names
+from simnet.scenario.load import Document, SweepPoint, canonical, dump, load_file, load_text
+from simnet.scenario.plugins import load_plugin
+from simnet.scenario.schema import (
+    AlgorithmEntry,
+    ChargeAs,
+    DeviceConfig,
+    EvaluateConfig,
+    LinkConfig,
+    NetworkConfig,
+    Scenario,
+    ServerConfig,
+    StopConfig,
+    TaskConfig,
+    TopologyConfig,
+    WorkerGroup,
+)
+from simnet.scenario.source import Source
+from simnet.scenario.starter import starter_text
+from simnet.scenario.sweep import expand
+from simnet.scenario.validate import choose, one_of, validated
+
+__all__ = [
+    "MISSING",
+    "AlgorithmEntry",
+    "Bandwidth",
+    "ChargeAs",
+    "Comparison",
+    "Component",
+    "DeviceConfig",
+    "Document",
+    "EvaluateConfig",
+    "Expectation",
+    "Integer",
+    "Interval",
+    "LinkConfig",
+    "Measurements",
+    "NetworkConfig",
+    "Number",
+    "Outcome",
+    "Path",
+    "Positive",
+    "PositiveInteger",
+    "Problem",
+    "Scenario",
+    "ScenarioError",
+    "ServerConfig",
+    "Source",
+    "StopConfig",
+    "SweepPoint",
+    "TaskConfig",
+    "TopologyConfig",
+    "WorkerGroup",
+    "canonical",
+    "choose",
+    "describe",
+    "dump",
+    "expand",
+    "find_scenario",
+    "json_schema",
+    "library_folder",
+    "library_names",
+    "load_file",
+    "load_plugin",
+    "load_text",
+    "nearest",
+    "one_of",
+    "parse_expectation",
+    "starter_text",
+    "validated",
+]

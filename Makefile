@@ -1,0 +1,46 @@
+# The two commands that do all the set-up: `make demo` runs the main job, `make test` the test suite.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SCENARIO ?= scenarios/quickstart.yaml
+PYTEST_ARGS ?=
+
+.PHONY: install demo test lint docs bench claims check clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	touch $@
+
+demo: install
+	$(BIN)/simnet run $(SCENARIO) --plot
+
+test: install
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: install
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+bench: install
+	$(BIN)/python bench/run.py
+
+claims: install
+	$(BIN)/python -m pytest -m claims $(PYTEST_ARGS)
+
+check: install
+	$(BIN)/simnet check quickstart fast-and-slow unequal-links label-skew
+
+clean:
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find results -mindepth 1 ! -name README.md -delete

@@ -1,0 +1,133 @@
+"""Methods in rows: how good, how soon, at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import ceil, floor, inf, isfinite, log10
+
+import numpy as np
+import pandas as pd
+
+from simnet.results import Run, higher_is_better
+from simnet_analysis.groups import Group, group_runs
+from simnet_analysis.quantities import say_bytes, say_seconds
+
+
+def default_target(runs: Iterable[Run], metric: str = "loss") -> float | None:
+    """A value of ``metric`` that every method reaches: the worst of the methods' best values.
+
+    It is rounded to three significant digits towards the easier side. Runs that diverged, and runs that were
+    never better than at their first evaluation, have no say: they would make the target one that is reached
+    at the start. None if no run is left.
+
+    Raises:
+        ResultsError: A run recorded no such metric.
+    """
+    sign = -1.0 if higher_is_better(metric) else 1.0
+    bests = []
+    for run in runs:
+        values = sign * run.series(metric)["value"].to_numpy(float)
+        if isfinite(values[-1]) and np.nanmin(values) < values[0]:
+            bests.append(float(np.nanmin(values)))
+    return sign * _round_up(max(bests)) if bests else None
+
+
+def comparison_table(
+    runs: Iterable[Run], target: float | None = None, *, metric: str = "loss"
+) -> pd.DataFrame:
+    """One row per method, the one that reaches ``target`` first on top.
+
+    Columns, means over the seeds of a method: ``method``, ``runs`` (how many seeds), ``final_<metric>``,
+    ``seconds_to_target`` and ``bytes_to_target`` (at the first evaluation at or past the target; infinite
+    unless all runs reach it), ``reached`` (how many do), ``virtual_seconds``, ``steps`` (per worker),
+    ``bytes_sent`` (charged), ``utilization`` (0 to 1), ``diverged`` (how many runs ended with a value that is
+    not finite; it makes the mean final value NaN or infinite). ``attrs`` holds "target" and "metric".
+
+    The target is ``default_target`` unless given; without either, nothing reaches it.
+
+    Raises:
+        ResultsError: There is no run, or one recorded no such metric.
+    """
+    groups = group_runs(runs)
+    if target is None:
+        target = default_target([run for group in groups for run in group.runs], metric)
+    frame = pd.DataFrame([_row(group, target, metric) for group in groups])
+    sign = -1.0 if higher_is_better(metric) else 1.0
+    order = frame.assign(_final=sign * frame[f"final_{metric}"])
+    order = order.sort_values(["seconds_to_target", "_final", "method"], kind="stable", na_position="last")
+    frame = frame.loc[order.index].reset_index(drop=True)
+    frame.attrs.update(target=target, metric=metric)
+    return frame
+
+
+def format_table(frame: pd.DataFrame) -> str:
+    """A ``comparison_table`` as aligned text for a terminal, with units."""
+    cells = table_cells(frame)
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = [
+        "  ".join(
+            text.ljust(width) if column == 0 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def table_cells(frame: pd.DataFrame) -> list[list[str]]:
+    """A ``comparison_table`` as text cells, the header first."""
+    metric, target = frame.attrs["metric"], frame.attrs["target"]
+    goal = "target" if target is None else f"{target:g}"
+    seeds = bool((frame["runs"] > 1).any())
+    header = [
+        "method",
+        *(["seeds"] if seeds else []),
+        f"final {metric}",
+        f"time to {goal}",
+        f"bytes to {goal}",
+    ]
+    cells = [[*header, "virtual time", "bytes sent", "utilization"]]
+    for row in frame.to_dict("records"):
+        runs, reached, diverged = int(row["runs"]), int(row["reached"]), int(row["diverged"])
+        final = f"{row[f'final_{metric}']:.4g}"
+        if diverged:
+            final = "diverged" if diverged == runs else f"{diverged}/{runs} diverged"
+        goals = [say_seconds(row["seconds_to_target"]), say_bytes(row["bytes_to_target"])]
+        if 0 < reached < runs:
+            goals = [f"{reached}/{runs} runs"] * 2
+        cells.append(
+            [
+                *(str(row["method"]), *([str(runs)] if seeds else []), final, *goals),
+                *(say_seconds(row["virtual_seconds"]), say_bytes(row["bytes_sent"])),
+                f"{row['utilization']:.0%}",
+            ]
+        )
+    return cells
+
+
+def _row(group: Group, target: float | None, metric: str) -> dict[str, object]:
+    runs = group.runs
+    times = [inf if target is None else run.time_to(metric, target) for run in runs]
+    sizes = [inf if target is None else run.bytes_to(metric, target) for run in runs]
+    return {
+        "method": group.name,
+        "runs": len(runs),
+        f"final_{metric}": float(np.mean([run.final(metric) for run in runs])),
+        "seconds_to_target": float(np.mean(times)),
+        "bytes_to_target": float(np.mean(sizes)),
+        "reached": sum(isfinite(time) for time in times),
+        "virtual_seconds": float(np.mean([run.manifest.virtual_seconds for run in runs])),
+        "steps": float(np.mean([run.manifest.steps for run in runs])),
+        "bytes_sent": float(np.mean([run.manifest.bytes_sent for run in runs])),
+        "utilization": float(np.mean([run.manifest.utilization for run in runs])),
+        "diverged": group.diverged(metric),
+    }
+
+
+def _round_up(value: float) -> float:
+    """To three significant digits, never below ``value``."""
+    if value == 0:
+        return 0.0
+    digits = 2 - floor(log10(abs(value)))
+    rounded = round(ceil(value * 10.0**digits) / 10.0**digits, max(digits, 0))
+    return rounded if rounded >= value else value

@@ -1,0 +1,70 @@
+"""FedAvg."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from math import ceil
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from simnet.algorithms.federated import Weighting, mean_update, serve_updates
+from simnet.runtime.node import Algorithm, Message, Node, Timeout
+from simnet.units import Seconds
+
+
+class FedAvg(Algorithm):
+    """Federated averaging: a server samples clients, they train, it averages (McMahan et al., 2017).
+
+    `w <- w + eta sum_k (p_k / sum p) Delta_k` over the sampled clients. With `over_selection` above 1 more
+    clients are asked than needed and the first answers count; with a `deadline` the round ends there with
+    whoever has answered (at least one). A client sends and receives `d b` bytes per round.
+    """
+
+    evaluated_role: ClassVar[str] = "server"
+    step_budget: ClassVar[Literal["each", "mean"]] = "mean"
+
+    local_steps: PositiveInt = Field(20, description="Optimizer steps of a client per round (K).")
+    clients: PositiveInt | None = Field(None, description="Answers that a round averages; default: all clients.")
+    over_selection: Annotated[float, Field(ge=1)] = Field(
+        1.0, description="Ask this many times as many clients as needed; the first answers count."
+    )
+    deadline: Seconds | None = Field(None, description="Longest time that a round waits for answers.")
+    server_lr: PositiveFloat = Field(1.0, description="Server learning rate (eta).")
+    weighting: Weighting = Field("samples", description="Weight p_k: the client's samples, or the same for all.")
+
+    def roles(self) -> Mapping[str, Callable[[Node], Awaitable[None]]]:
+        return {"server": self.server, "worker": self.worker}
+
+    async def server(self, node: Node) -> None:
+        clients = node.members("worker")
+        idle = set(clients)
+        while node.running:
+            wanted = min(self.clients or len(clients), len(clients))
+            available = [client for client in clients if client in idle]
+            asked = node.rng.permutation(len(available))[: ceil(wanted * self.over_selection)]
+            for index in sorted(asked):
+                idle.discard(available[index])
+                node.spawn(node.send(available[index], node.params, "model"))
+            answers = await self.gather(node, idle, min(wanted, len(asked)))
+            drift = mean_update(answers, self.weighting)
+            node.params = node.params + self.server_lr * drift
+            node.version += 1
+
+    async def gather(self, node: Node, idle: set[str], wanted: int) -> list[Message]:
+        """This round's first `wanted` answers, or those that are here at the deadline; late ones of earlier
+        rounds are dropped."""
+        answers: list[Message] = []
+        closes = None if self.deadline is None else node.now + self.deadline
+        while len(answers) < wanted:
+            left = None if closes is None or not answers else max(0.0, closes - node.now)
+            try:
+                answer = await node.recv(tag="update", timeout=left)
+            except Timeout:
+                break
+            idle.add(answer.sender)
+            if node.staleness(answer) == 0:
+                answers.append(answer)
+        node.record(answers=len(answers))
+        return answers
+
+    async def worker(self, node: Node) -> None:
+        await serve_updates(node, self.local_steps)

@@ -1,0 +1,59 @@
+"""FedBuff."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from simnet.algorithms.federated import serve_updates
+from simnet.runtime.node import Algorithm, Node
+
+
+class FedBuff(Algorithm):
+    """Buffered asynchronous aggregation: the server steps after every few updates (Nguyen et al., 2022).
+
+    An update from `tau` versions ago counts `1 / (1 + tau)^a`; when `buffer` of them are here,
+    `w <- w + eta / c sum_k Delta_k / (1 + tau_k)^a`. Nobody waits for the slowest: whoever delivers gets the
+    newest model at once.
+    """
+
+    evaluated_role: ClassVar[str] = "server"
+    step_budget: ClassVar[Literal["each", "mean"]] = "mean"
+
+    local_steps: PositiveInt = Field(20, description="Optimizer steps of a client per update (K).")
+    buffer: PositiveInt = Field(4, description="Updates per server step (c).")
+    concurrency: PositiveInt | None = Field(
+        None, description="Clients that work at the same time; default: all of them."
+    )
+    server_lr: PositiveFloat = Field(1.0, description="Server learning rate (eta).")
+    staleness_exponent: Annotated[float, Field(ge=0)] = Field(
+        0.5, description="a in the weight 1 / (1 + staleness)^a; 0 ignores staleness."
+    )
+
+    def roles(self) -> Mapping[str, Callable[[Node], Awaitable[None]]]:
+        return {"server": self.server, "worker": self.worker}
+
+    async def server(self, node: Node) -> None:
+        clients = node.members("worker")
+        order = [clients[index] for index in node.rng.permutation(len(clients))]
+        busy, idle = order[: self.concurrency], order[self.concurrency or len(order) :]
+        for client in busy:
+            node.spawn(node.send(client, node.params, "model"))
+        drift, buffered = torch.zeros_like(node.params), 0
+        while True:
+            update = await node.recv(tag="update")
+            staleness = node.staleness(update)
+            node.record(staleness=staleness)
+            drift = drift + update.payload[0] / (1 + staleness) ** self.staleness_exponent
+            buffered += 1
+            if buffered == self.buffer:
+                node.params = node.params + self.server_lr / self.buffer * drift
+                node.version += 1
+                drift, buffered = torch.zeros_like(drift), 0
+            idle.append(update.sender)
+            if node.running:
+                node.spawn(node.send(idle.pop(0), node.params, "model"))
+
+    async def worker(self, node: Node) -> None:
+        await serve_updates(node, self.local_steps)

@@ -1,0 +1,111 @@
+"""Everything that a scenario can name, with its options: what `simnet list` shows and `simnet schema` describes."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+Listed = tuple[str, str, list[str]]
+"""Name, one line, and one line per option."""
+
+
+def components() -> dict[str, dict[str, type[BaseModel]]]:
+    """Options of everything that can be named, by kind."""
+    from simnet.algorithms import algorithm_registry
+    from simnet.network import topologies
+    from simnet.optim import registry as optimizers
+    from simnet.tasks import datasets, models, partitions, tasks
+
+    return {
+        "algorithms": dict(algorithm_registry()),
+        "topologies": dict(topologies),
+        "optimizers": dict(optimizers),
+        "tasks": {name: entry.options for name, entry in tasks.items()},
+        "datasets": {name: entry.options for name, entry in datasets.items()},
+        "models": {name: entry.options for name, entry in models.items()},
+        "partitions": {name: entry.options for name, entry in partitions.items()},
+    }
+
+
+def listed(kind: str) -> Iterator[Listed]:
+    """The entries of one kind."""
+    return _LISTINGS[kind]()
+
+
+def _algorithms() -> Iterator[Listed]:
+    from simnet.algorithms import algorithm_registry
+
+    return _models(algorithm_registry())
+
+
+def _topologies() -> Iterator[Listed]:
+    from simnet.network import topologies
+
+    return _models(topologies)
+
+
+def _optimizers() -> Iterator[Listed]:
+    from simnet.optim import registry
+
+    return _models(registry)
+
+
+def _datasets() -> Iterator[Listed]:
+    from simnet.tasks import datasets
+
+    for name, entry in datasets.items():
+        yield name, entry.summary, options(entry.options)
+
+
+def _model_entries() -> Iterator[Listed]:
+    from simnet.tasks import models
+
+    for name, entry in models.items():
+        yield name, entry.summary, options(entry.options)
+
+
+def _devices() -> Iterator[Listed]:
+    from simnet.compute import devices
+    from simnet.units import format_bytes, format_flops
+
+    for name, device in devices.items():
+        figures = f"{format_flops(device.flops)} peak, {device.achieved:.0%} of it achieved, {format_bytes(device.memory)}"
+        yield name, figures, [device.source]
+
+
+_LISTINGS: dict[str, Callable[[], Iterator[Listed]]] = {
+    "algorithms": _algorithms,
+    "topologies": _topologies,
+    "devices": _devices,
+    "datasets": _datasets,
+    "models": _model_entries,
+    "optimizers": _optimizers,
+}
+
+
+def _models(registry: Mapping[str, type[BaseModel]]) -> Iterator[Listed]:
+    for name, model in registry.items():
+        yield name, (model.__doc__ or "").strip().split("\n", 1)[0], options(model)
+
+
+def options(model: type[BaseModel]) -> list[str]:
+    """`name (default): description` of each field."""
+    lines = []
+    for name, field in model.model_fields.items():
+        if field.default is not PydanticUndefined:
+            default = _shown(field.default)
+        elif field.default_factory is not None:
+            default = _shown(field.get_default(call_default_factory=True))
+        else:
+            default = "required"
+        lines.append(f"{name} ({default}): {field.description or ''}".rstrip(": "))
+    return lines
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, BaseModel):
+        inner = ", ".join(f"{key}={item}" for key, item in value.model_dump(exclude_defaults=True).items())
+        return f"{getattr(type(value), 'name', type(value).__name__)}({inner})"
+    return str(value)

@@ -1,0 +1,71 @@
+"""`simnet`: the commands, and how errors reach people."""
+
+import sys
+
+import typer
+
+from simnet.cli import check, init, listing, plot, run, schema, validate
+
+app = typer.Typer(
+    name="simnet",
+    help="A wind tunnel for decentralized training: real torch training under a simulated network and clock.\n\n"
+    "Start with [bold]simnet init[/] and [bold]simnet run scenario.yaml[/], or run a scenario of the library: "
+    "[bold]simnet run quickstart[/].",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("check")(check.check)
+app.command("validate")(validate.validate)
+app.command("plot")(plot.plot)
+app.command("list")(listing.list_)
+app.command("init")(init.init)
+app.command("schema")(schema.schema)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"simnet {version('simnet')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; users' mistakes end in a message and exit code 2, never in a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("interrupted: no unfinished run was written", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(code)
+
+
+def exit_code(error: Exception) -> int | None:
+    """2 for what the user can mend in the scenario or the file system, 1 for a run that failed, else None."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & {"ScenarioError", "ResultsError", "UnitError"}:
+        return 2
+    if kinds & {"AlgorithmError", "DeadlockError", "InvariantError"}:
+        return 1
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""`simnet plot`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from simnet.results import Run
+
+
+def plot(
+    results: Annotated[
+        list[Path], typer.Argument(help="Run folders, folders of a scenario, or a results folder.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where figures go.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="The metric on the vertical axis.")] = "loss",
+    target: Annotated[
+        float | None, typer.Option(help="Target of the metric, for the line and the table's time-to-target.")
+    ] = None,
+) -> None:
+    """Draw a metric against virtual time, steps and bytes, one colour per method, and print a table.
+
+    Figures are written as PNG and PDF.
+    """
+    from simnet.results import read_runs
+    from simnet_analysis import comparison_table, format_table
+
+    runs = read_runs(results)
+    typer.echo(format_table(comparison_table(runs, target, metric=metric)))
+    folder = output or _common_folder(runs) / "figures"
+    for path in draw(runs, folder, metric, target):
+        typer.echo(f"figure:  {path}")
+
+
+def draw(
+    runs: Sequence["Run"], folder: Path, metric: str = "loss", target: float | None = None
+) -> list[Path]:
+    """Write the figures of `runs` into `folder`; gives their paths."""
+    from simnet_analysis import loss_figure, save_figure
+
+    return save_figure(loss_figure(runs, metric=metric, target=target), folder / metric)
+
+
+def _common_folder(runs: Sequence["Run"]) -> Path:
+    parents = {run.folder.parent for run in runs}
+    return parents.pop() if len(parents) == 1 else Path.cwd()

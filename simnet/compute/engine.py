@@ -1,0 +1,111 @@
+"""The batching engine: all work that is due runs at once, with the parameters of many workers stacked.
+
+A job's inputs are fixed when it is submitted and its result is needed only when its virtual duration has
+passed. So the engine waits until the first result is needed, and then runs everything that was submitted:
+what has the same shape goes through one stacked computation.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from simnet.compute.batched import run_gradients, run_steps, run_training
+from simnet.compute.evaluation import evaluate
+from simnet.compute.jobs import GradientJob, Job, State, StepJob, TrainJob
+from simnet.compute.memory import keep_freed_memory
+from simnet.compute.program import Mode, Program, build_program
+from simnet.optim import Optimizer
+from simnet.tasks.task import Task
+
+
+class Engine:
+    """Runs training work for all the workers of a task on one torch device.
+
+    `mode` is how workers are batched: `stacked` (the model's own `stacked_forward`), `vmap`
+    (`torch.func.vmap`), `loop` (one worker after the other), or `auto`, which takes the first of these that
+    the model allows. The choice never depends on a timing or on free memory, since it changes rounding.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        optimizer: Optimizer,
+        device: torch.device | str = "cpu",
+        mode: Literal["auto", "stacked", "vmap", "loop"] = "auto",
+    ) -> None:
+        self.task = task
+        self.optimizer = optimizer
+        self.device = torch.device(device)
+        keep_freed_memory()
+        self._program: Program = build_program(task, self.device, mode)
+        self._pending: dict[Job, None] = {}
+        for note in self.notes:
+            warnings.warn(note, stacklevel=2)
+
+    @property
+    def choice(self) -> Mode:
+        """How workers are batched: `stacked`, `vmap` or `loop`."""
+        return self._program.mode
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the results should know about that choice; for the manifest."""
+        return self._program.notes
+
+    @property
+    def initial_params(self) -> Tensor:
+        """The model's initial parameters as one flat tensor `[d]`; not to be mutated."""
+        return self._program.initial_params
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters, the length of a flat vector."""
+        return self._program.layout.parameters
+
+    def init_state(self, params: Tensor) -> dict[str, Tensor]:
+        """Optimizer state before the first step, with the model's buffers where training changes them."""
+        return {**self.optimizer.init(params), **self._program.initial_buffers}
+
+    def submit_train(
+        self, worker: int, params: Tensor, state: State, steps: int, first_batch: int
+    ) -> TrainJob:
+        """Ask for `steps` optimizer steps of `worker` on its batches `first_batch, first_batch + 1, ...`."""
+        if steps < 0:
+            raise ValueError(f"steps must not be negative, got {steps}")
+        job = TrainJob(worker, params, state, steps, first_batch)
+        self._pending[job] = None
+        return job
+
+    def submit_gradient(self, worker: int, params: Tensor, first_batch: int) -> GradientJob:
+        """Ask for the gradient of `worker`'s batch `first_batch` at `params`."""
+        job = GradientJob(worker, params, first_batch)
+        self._pending[job] = None
+        return job
+
+    def submit_step(self, params: Tensor, gradient: Tensor, state: State) -> StepJob:
+        """Ask for one optimizer step along `gradient`. Jobs on the same tensors are computed once."""
+        job = StepJob(params, gradient, state)
+        self._pending[job] = None
+        return job
+
+    def withdraw(self, job: Job) -> None:
+        """Forget a job whose result nobody will need. Does nothing to a job that has run."""
+        self._pending.pop(job, None)
+
+    def flush(self) -> None:
+        """Run every submitted job; each then has its `result`."""
+        jobs = list(self._pending)
+        self._pending.clear()
+        run_training(self._program, self.optimizer, [job for job in jobs if isinstance(job, TrainJob)])
+        run_gradients(self._program, [job for job in jobs if isinstance(job, GradientJob)])
+        run_steps(self.optimizer, [job for job in jobs if isinstance(job, StepJob)])
+
+    def evaluate(self, params: Sequence[Tensor]) -> list[dict[str, float]]:
+        """Mean loss and metrics of each flat vector on the held-out data, under the task's names.
+
+        Vectors that are the same object are evaluated once.
+        """
+        return evaluate(self._program, params)

@@ -1,0 +1,59 @@
+"""Loss and metrics on held-out data, for several parameter vectors at once."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from simnet.compute.batched import chunks
+from simnet.compute.program import Program
+
+EVALUATION_BYTES = {"cpu": 64 * 2**20, "cuda": 2 * 2**30}
+"""Activations that one evaluation call may hold; constants, so that every run splits alike."""
+
+
+def evaluate(program: Program, params: Sequence[Tensor]) -> list[dict[str, float]]:
+    """Mean loss and metrics of each flat vector `[d]`; the same object is evaluated once."""
+    distinct = {id(flat): flat for flat in params}
+    inputs, targets = program.task.evaluation()
+    budget = EVALUATION_BYTES[inputs.device.type] // max(1, program.activation_bytes)
+    samples = max(1, min(len(inputs), budget))
+    models = max(1, budget // samples)
+    results: dict[int, dict[str, float]] = {}
+    program.evaluate()
+    with torch.no_grad():
+        for part in chunks(list(distinct.items()), models):
+            means = _evaluate_models(
+                program, torch.stack([flat for _, flat in part]), inputs, targets, samples
+            )
+            results.update(zip((key for key, _ in part), means, strict=True))
+    return [dict(results[id(flat)]) for flat in params]
+
+
+def _evaluate_models(
+    program: Program, params: Tensor, inputs: Tensor, targets: Tensor, samples: int
+) -> list[dict[str, float]]:
+    functions = {"loss": program.task.loss, **program.task.metrics}
+    sums = {name: params.new_zeros(len(params), dtype=torch.float64) for name in functions}
+    counts = dict.fromkeys(functions, 0)
+    for start in range(0, len(inputs), samples):
+        part = slice(start, start + samples)
+        for rows, outputs in _outputs(program, params, inputs[part]):
+            wanted = targets[part].expand(len(outputs), *targets[part].shape)
+            for name, function in functions.items():
+                values = function(outputs, wanted).flatten(1)
+                sums[name][rows] += values.double().sum(1)
+                counts[name] += values.shape[1] if rows.start == 0 else 0
+    columns = {name: (total / counts[name]).tolist() for name, total in sums.items()}
+    return [{name: column[row] for name, column in columns.items()} for row in range(len(params))]
+
+
+def _outputs(program: Program, params: Tensor, inputs: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Outputs `[rows, samples, ...]` of the models, all at once or one after the other."""
+    views = program.layout.views(params)
+    if program.mode != "loop":
+        yield slice(0, len(params)), program.outputs(views, inputs.expand(len(params), *inputs.shape))
+        return
+    for row in range(len(params)):
+        program.load([view[row] for view in views], program.initial_buffers)
+        yield slice(row, row + 1), program.model(inputs).unsqueeze(0)

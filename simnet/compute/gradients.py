@@ -1,0 +1,80 @@
+"""Losses and gradients of many workers' models, each at its own parameters on its own batch."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from simnet.compute.program import BUFFER, Program
+
+
+class Rows:
+    """Parameters `[n, d]` of n workers and a buffer `[n, d]` for their gradients, both owned by the caller.
+
+    The parameters are seen through one leaf view per model parameter, so autograd never differentiates
+    through slices of the flat buffer, which would pad every slice with zeros.
+    """
+
+    def __init__(self, program: Program, params: Tensor, gradient: Tensor) -> None:
+        self.program = program
+        self.params = params
+        self.gradient = gradient
+        self._views = program.layout.views(params)
+        self._leaves = [view.detach().requires_grad_() for view in self._views]
+        self._slots = program.layout.views(gradient)
+
+    def differentiate(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        batches: Sequence[tuple[int, int]],
+        buffers: dict[str, Tensor],
+    ) -> Tensor:
+        """Write the gradients of the mean losses to `gradient` and return the losses `[n]`.
+
+        `inputs` and `targets` are `[n, batch, ...]`; `batches` names them as (worker, batch) pairs, for
+        models that draw random numbers; `buffers` holds the models' buffers `[n, ...]` and is updated in place.
+        """
+        if self.program.mode == "loop":
+            return self._one_by_one(inputs, targets, batches, buffers)
+        # A layer may write a parameter's gradient straight to where it belongs: see `_collect`.
+        for leaf, slot in zip(self._leaves, self._slots, strict=True):
+            leaf.gradient_slot = slot  # type: ignore[attr-defined]
+        outputs = self.program.outputs(self._leaves, inputs)
+        losses = self.program.task.loss(outputs, targets).flatten(1).mean(1)
+        gradients = torch.autograd.grad(
+            losses, self._leaves, torch.ones_like(losses), allow_unused=True, materialize_grads=True
+        )
+        _collect(gradients, self._slots)
+        return losses.detach()
+
+    def _one_by_one(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        batches: Sequence[tuple[int, int]],
+        buffers: dict[str, Tensor],
+    ) -> Tensor:
+        program = self.program
+        losses = self.params.new_empty(len(inputs))
+        for row, (worker, batch) in enumerate(batches):
+            own = {name: value[row] for name, value in buffers.items() if name.startswith(BUFFER)}
+            parameters = program.load([leaf[row] for leaf in self._views], own)
+            with program.drawing(worker, batch):
+                loss = program.task.loss(program.model(inputs[row]), targets[row]).mean()
+            gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+            _collect(gradients, [slot[row] for slot in self._slots])
+            losses[row] = loss.detach()
+            program.save(own)
+        return losses
+
+
+def _collect(gradients: Sequence[Tensor], slots: Sequence[Tensor]) -> None:
+    """Copy gradients to their slots, but for those that a layer wrote there itself."""
+    pairs = [
+        (slot, gradient)
+        for slot, gradient in zip(slots, gradients, strict=True)
+        if slot.data_ptr() != gradient.data_ptr()
+    ]
+    if pairs:
+        torch._foreach_copy_([slot for slot, _ in pairs], [gradient for _, gradient in pairs])

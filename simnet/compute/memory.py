@@ -1,0 +1,27 @@
+"""One setting of the C library's allocator, without which large tensors cost page faults at every step."""
+
+import ctypes
+import functools
+import sys
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD in glibc's malloc.h
+_LARGEST_MMAP_THRESHOLD = 32 * 2**20  # the most that glibc takes
+_KEPT = 512 * 2**20
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Let the process keep up to half a GiB of freed memory, instead of handing it back at each `free`.
+
+    A training step makes and drops the same large tensors again and again. By default glibc maps each one
+    anew, and the kernel zeroes its pages again: as much time as the arithmetic of a small model. This is
+    global to the process, changes no result, and does nothing where the C library is not glibc; whether it
+    did is returned.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    mmap_set = mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+    return bool(mmap_set and mallopt(_TRIM_THRESHOLD, _KEPT))

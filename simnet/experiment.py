@@ -1,0 +1,303 @@
+"""From a scenario to its runs: the assembly of all rooms, and what `import simnet` offers."""
+
+import hashlib
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy
+import torch
+from pydantic import BaseModel
+
+from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
+from simnet.compute import CostModel, Engine
+from simnet.network import build_topology
+from simnet.optim import Optimizer, OptimizerConfig
+from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
+from simnet.runtime.simulated import Progress, SimulatedRun, World
+from simnet.scenario import (
+    AlgorithmEntry,
+    Document,
+    Scenario,
+    ScenarioError,
+    canonical,
+    dump,
+    load_file,
+    load_plugin,
+    nearest,
+    one_of,
+    parse_expectation,
+    validated,
+)
+from simnet.scenario import Outcome as ExpectationOutcome
+from simnet.tasks import build_task
+
+Watch = Callable[[str, Progress], None]
+"""Called with the algorithm's label and where it stands, at least once per evaluation."""
+
+
+class _OptimizerSection(BaseModel):
+    optimizer: OptimizerConfig
+
+
+class AlgorithmError(Exception):
+    """An algorithm's own code failed; the message says where, the cause is its exception."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run that is ready to start: everything has been checked."""
+
+    scenario: Scenario
+    """The resolved scenario of this run alone: one algorithm, no sweep."""
+    label: str
+    method: Algorithm
+    world: World
+    optimizer: Optimizer
+    device: torch.device
+
+    @property
+    def digest(self) -> str:
+        """Identity of the run: hash of the resolved scenario, without what does not change its result."""
+        stated = canonical(self.scenario)
+        for key in ("name", "description", "expect"):
+            stated.pop(key, None)
+        text = json.dumps([version("simnet"), stated], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Document:
+    """Read a scenario file (or one of the library, by name), with `key.path=value` overrides.
+
+    Raises :class:`~simnet.scenario.ScenarioError` with every problem that the schema can see.
+    """
+    return load_file(path, overrides)
+
+
+def plans(scenario: Scenario) -> list[Plan]:
+    """Everything that the scenario's algorithms need, built and checked, in the order of the file.
+
+    Raises :class:`~simnet.scenario.ScenarioError`.
+    """
+    device = _torch_device(scenario)
+    optimizer = _optimizer(scenario)
+    methods = [_method(scenario, index, entry) for index, entry in enumerate(scenario.algorithms)]
+    topologies = {served: build_topology(scenario, with_server=served) for served in map(_needs_server, methods)}
+    any_topology = next(iter(topologies.values()))
+    task = build_task(scenario, device, len(any_topology.workers))
+    cost = CostModel.of(scenario, task, optimizer, any_topology)
+    made = []
+    for entry, method in zip(scenario.algorithms, methods, strict=True):
+        alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}})
+        world = World(alone, topologies[_needs_server(method)], task, cost)
+        made.append(Plan(alone, entry.label, method, world, optimizer, device))
+    return made
+
+
+def _needs_server(method: Algorithm) -> bool:
+    return "server" in method.roles()
+
+
+def run(
+    scenario: Document | Scenario | str | Path,
+    results: str | Path = "results",
+    watch: Watch | None = None,
+) -> list[Run]:
+    """Run every algorithm of a scenario (at every point of its sweep) and write a folder for each.
+
+    Gives the runs in the order of the file. Raises :class:`~simnet.scenario.ScenarioError` before anything has
+    run, :class:`~simnet.results.ResultsError` if a folder cannot be written, :class:`AlgorithmError` and
+    `DeadlockError` from a run.
+    """
+    ready = [plan for point in _points(scenario) for plan in plans(point)]
+    for plan in ready:
+        check_writable(folder_of(plan, results))
+    return [execute(plan, results, watch) for plan in ready]
+
+
+def folder_of(plan: Plan, results: str | Path) -> Path:
+    """Where the run's folder will be."""
+    return run_folder(Path(results), plan.scenario.name, plan.label, plan.digest)
+
+
+def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = None) -> Run:
+    """Run one plan and write its folder, whole or not at all."""
+    recorder = Recorder()
+    with _torch_threads(plan.scenario.threads) as threads:
+        started = time.perf_counter()
+        engine = Engine(plan.world.task, plan.optimizer, plan.device)
+        progress = None if watch is None else lambda state: watch(plan.label, state)
+        simulated = SimulatedRun(plan.world, plan.method, engine, recorder, progress)
+        try:
+            outcome = simulated.run()
+        except Exception as error:
+            raise _blamed(error, plan) from error
+        wall_seconds = time.perf_counter() - started
+    manifest = Manifest(
+        label=plan.label,
+        algorithm=plan.scenario.algorithms[0].name,
+        seed=plan.scenario.seed,
+        versions={
+            "simnet": version("simnet"),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+        },
+        platform=platform.platform(),
+        device=str(plan.device),
+        engine=engine.choice,
+        torch_threads=threads,
+        wall_seconds=wall_seconds,
+        virtual_seconds=outcome.virtual_seconds,
+        steps=outcome.steps,
+        worker_steps=outcome.worker_steps,
+        bytes_sent=outcome.bytes_sent,
+        raw_bytes_sent=outcome.raw_bytes_sent,
+        utilization=outcome.utilization,
+        final=outcome.final,
+        invariants=outcome.invariants,
+        status="complete",
+    )
+    folder = write_run(folder_of(plan, results), recorder, dump(plan.scenario), manifest)
+    return read_run(folder)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one line of `expect:`, at one point of the sweep."""
+
+    scenario: str
+    point: dict[str, object]
+    outcome: ExpectationOutcome
+
+    @property
+    def held(self) -> bool:
+        """Whether it held."""
+        return self.outcome.held
+
+    def __str__(self) -> str:
+        where = ", ".join(f"{key}={value}" for key, value in self.point.items())
+        head = f"{'ok  ' if self.held else 'FAIL'} {self.scenario}{f' [{where}]' if where else ''}: "
+        return head + self.outcome.text + "".join(f"\n         {line}" for line in self.outcome.comparisons)
+
+
+def check(
+    document: Document, results: str | Path = "results", watch: Watch | None = None
+) -> list[Verdict]:
+    """Run a document and hold every line of its `expect:` against what was measured.
+
+    Raises :class:`~simnet.scenario.ScenarioError` where the document expects nothing, and as :func:`run` does.
+    """
+    if not any(point.scenario.expect for point in document.scenarios):
+        raise ScenarioError.at(("expect",), "missing key: nothing to check", expected="a list of comparisons")
+    verdicts = []
+    for point in document.scenarios:
+        measured = _Measured({run.label: run for run in run(point.scenario, results, watch)})
+        for index, line in enumerate(point.scenario.expect):
+            outcome = parse_expectation(line, measured.runs, ("expect", index)).check(measured)
+            verdicts.append(Verdict(point.scenario.name, point.point, outcome))
+    return verdicts
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The runs of one point of a sweep, as `expect:` asks about them."""
+
+    runs: dict[str, Run]
+
+    def time_to(self, label: str, metric: str, value: float) -> float:
+        return self.runs[label].time_to(metric, value)
+
+    def final(self, label: str, metric: str) -> float:
+        return self.runs[label].final(metric)
+
+    def bytes(self, label: str) -> float:
+        return self.runs[label].manifest.bytes_sent
+
+    def utilization(self, label: str) -> float:
+        return self.runs[label].manifest.utilization
+
+    def time(self, label: str) -> float:
+        return self.runs[label].manifest.virtual_seconds
+
+
+def _points(scenario: Document | Scenario | str | Path) -> list[Scenario]:
+    if isinstance(scenario, Scenario):
+        return [scenario]
+    document = scenario if isinstance(scenario, Document) else load(scenario)
+    return [point.scenario for point in document.scenarios]
+
+
+def _method(scenario: Scenario, index: int, entry: AlgorithmEntry) -> Algorithm:
+    path = ("algorithms", index)
+    if ":" in entry.name:
+        found = load_plugin(entry.name, scenario.folder, (*path, "name"))
+        if not (isinstance(found, type) and issubclass(found, Algorithm)):
+            raise ScenarioError.at(
+                (*path, "name"), "not an algorithm", given=entry.name, expected="a subclass of simnet.Algorithm"
+            )
+    else:
+        try:
+            found = algorithm_class(entry.name)
+        except KeyError:
+            names = algorithm_names()
+            raise ScenarioError.at(
+                (*path, "name"),
+                "unknown algorithm",
+                given=entry.name,
+                expected=f"{one_of(names)}, or module:Class",
+                suggestion=nearest(entry.name, names),
+            ) from None
+    options: type[BaseModel] = found
+    return validated(options, entry.options, path)  # type: ignore[return-value]
+
+
+def _optimizer(scenario: Scenario) -> Optimizer:
+    entry = scenario.task.optimizer
+    return validated(_OptimizerSection, {"optimizer": {"name": entry.name, **entry.options}}, ("task",)).optimizer
+
+
+def _torch_device(scenario: Scenario) -> torch.device:
+    wanted = scenario.device
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ScenarioError.at(
+            ("device",),
+            "no such device on this machine",
+            given=wanted,
+            expected=f"auto or cpu (torch sees {torch.cuda.device_count()} CUDA devices)",
+        )
+    return device
+
+
+@contextmanager
+def _torch_threads(wanted: int | None) -> Iterator[int]:
+    """Torch's CPU threads for one run: all cores unless the scenario says otherwise."""
+    before = torch.get_num_threads()
+    threads = wanted or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def _blamed(error: Exception, plan: Plan) -> Exception:
+    """`error` itself where simnet explains it, else an :class:`AlgorithmError` that shows the method's line."""
+    if type(error).__module__.startswith("simnet."):
+        return error
+    source = sys.modules[type(plan.method).__module__].__file__
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame for frame in frames if frame.filename == source]
+    place = f" at {lines[-1].filename}:{lines[-1].lineno}: {lines[-1].line}" if lines else ""
+    return AlgorithmError(f"{plan.label} failed{place}\n    {type(error).__name__}: {error}")

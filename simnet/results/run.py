@@ -1,0 +1,252 @@
+"""Reading runs back: one folder is one ``Run``, its tables are pandas frames that load when asked for."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf, isfinite, isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simnet.results import parquet
+from simnet.results.errors import ResultsError
+from simnet.results.folder import FILES
+from simnet.results.manifest import Manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HIGHER_IS_BETTER = frozenset(
+    {"accuracy", "top5_accuracy", "auc", "bleu", "f1", "precision", "r2", "recall", "reward", "utilization"}
+)
+"""Metrics that a method wants to be large, also behind ``local_`` or ``train_``. All others: small."""
+
+_log = logging.getLogger(__name__)
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether a larger value of ``metric`` is a better one (``HIGHER_IS_BETTER``; by default it is not)."""
+    return metric.removeprefix("local_").removeprefix("train_") in HIGHER_IS_BETTER
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run on disk. Tables are read on first use and kept.
+
+    Everything that reads a table raises ``ResultsError`` if its file is missing or damaged.
+    """
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def label(self) -> str:
+        """What the scenario calls the method."""
+        return self.manifest.label
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Long form: time (s), node ("" is the whole system), step, name, value; in order of recording."""
+        return parquet.read(self.folder / "metrics.parquet", "metrics")
+
+    @cached_property
+    def transfers(self) -> pd.DataFrame:
+        """Messages: id, kind, source, target, raw_bytes, bytes (charged), start, left, delivered, status.
+
+        ``left`` and ``delivered`` are NaN for what never happened.
+        """
+        return parquet.read(self.folder / "transfers.parquet", "transfers")
+
+    @cached_property
+    def spans(self) -> pd.DataFrame:
+        """What each node did when: node, kind, name, start, end (s)."""
+        return parquet.read(self.folder / "spans.parquet", "spans")
+
+    @cached_property
+    def scenario_yaml(self) -> str:
+        """The resolved scenario, as text."""
+        try:
+            return (self.folder / "scenario.yaml").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ResultsError(f"{self.folder / 'scenario.yaml'} cannot be read: {error}") from error
+
+    @cached_property
+    def scenario(self) -> dict[str, Any]:
+        """The resolved scenario, as plain data."""
+        from ruamel.yaml import YAML, YAMLError
+
+        try:
+            data = YAML(typ="safe").load(self.scenario_yaml)
+        except YAMLError as error:
+            raise ResultsError(f"{self.folder / 'scenario.yaml'} is not valid YAML: {error}") from error
+        return data if isinstance(data, dict) else {}
+
+    def series(self, metric: str, node: str = "") -> pd.DataFrame:
+        """The rows of one metric at one node, in order of time: columns time (s), step, value.
+
+        Raises:
+            ResultsError: The run recorded no such metric at this node.
+        """
+        at_node = self._system if node == "" else self.metrics[self.metrics["node"] == node]
+        rows = at_node[at_node["name"] == metric]
+        if rows.empty:
+            names = sorted(at_node["name"].unique())
+            close = difflib.get_close_matches(metric, names, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            where = f" at node {node!r}" if node else ""
+            raise ResultsError(
+                f"{self.folder} has no metric {metric!r}{where}{hint} (it has: {', '.join(names) or 'none'})"
+            )
+        return rows[["time", "step", "value"]].reset_index(drop=True)
+
+    def final(self, metric: str) -> float:
+        """The last value of ``metric`` for the whole system. Raises ``ResultsError`` if there is none."""
+        return float(self.series(metric)["value"].iloc[-1])
+
+    def time_to(self, metric: str, value: float) -> float:
+        """Virtual seconds until the first evaluation at which ``metric`` was ``value`` or better.
+
+        Better is at least ``value`` for accuracy and its like, at most ``value`` for all others (see
+        ``higher_is_better``). There is no interpolation between evaluations. Infinite if it never was.
+
+        Raises:
+            ResultsError: The run recorded no such metric.
+            ValueError: ``value`` is NaN.
+        """
+        return self._reached(metric, value)[0]
+
+    def bytes_to(self, metric: str, value: float) -> float:
+        """Bytes charged until the evaluation of ``time_to``; infinite if it never came. Raises as that."""
+        reached, row = self._reached(metric, value)
+        return float(self.against(metric, "bytes")["x"].iloc[row]) if isfinite(reached) else inf
+
+    def against(self, metric: str, axis: str = "time") -> pd.DataFrame:
+        """``metric`` of the whole system (column ``y``) over ``axis`` (column ``x``), one row per evaluation.
+
+        ``axis`` is "time" (s) or the name of another metric of the whole system that was recorded at the same
+        evaluations: "steps" (mean over the workers), "bytes" (charged so far). Where it was not recorded at
+        that time, ``x`` is its last earlier value, NaN if there is none.
+
+        Raises:
+            ResultsError: The run recorded no such metric or axis.
+        """
+        import numpy as np
+
+        rows = self.series(metric).rename(columns={"time": "x", "value": "y"})[["x", "y"]]
+        if axis == "time":
+            return rows
+        other = self.series(axis)
+        found = np.searchsorted(other["time"].to_numpy(), rows["x"].to_numpy(), side="right") - 1
+        values = other["value"].to_numpy()
+        rows["x"] = np.where(found >= 0, values[np.maximum(found, 0)], np.nan)
+        return rows
+
+    def summary(self) -> dict[str, Any]:
+        """The run in the form of ``--json``; a number that is not finite is None, since JSON has none.
+
+        Keys: ``algorithm`` (the label, so that two variants of one method can be told apart), ``run``
+        (folder), ``virtual_seconds``, ``steps`` (mean per worker), ``bytes_sent``, ``utilization``,
+        ``final``, ``wall_seconds``.
+        """
+        manifest = self.manifest
+        return {
+            "algorithm": manifest.label,
+            "run": str(self.folder),
+            "virtual_seconds": manifest.virtual_seconds,
+            "steps": _count(manifest.steps),
+            "bytes_sent": _count(manifest.bytes_sent),
+            "utilization": manifest.utilization,
+            "final": {name: value if isfinite(value) else None for name, value in manifest.final.items()},
+            "wall_seconds": manifest.wall_seconds,
+        }
+
+    @cached_property
+    def _system(self) -> pd.DataFrame:
+        return self.metrics[self.metrics["node"] == ""]
+
+    def _reached(self, metric: str, value: float) -> tuple[float, int]:
+        """Time and row of the first evaluation at or past ``value``; (inf, -1) if there is none."""
+        if isnan(value):
+            raise ValueError(f"the value to reach for {metric!r} is NaN")
+        rows = self.series(metric)
+        reached = rows["value"] >= value if higher_is_better(metric) else rows["value"] <= value
+        if not reached.any():
+            return inf, -1
+        row = int(reached.to_numpy().argmax())
+        return float(rows["time"].iloc[row]), row
+
+
+def read_run(folder: Path | str) -> Run:
+    """The run in ``folder``; only its manifest is read now.
+
+    Raises:
+        ResultsError: ``folder`` does not exist, is not a run folder, is not complete, or was written by a
+            simnet with another layout.
+    """
+    folder = Path(folder)
+    try:
+        text = (folder / "manifest.json").read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        what = "is not a run folder: it has no manifest.json" if folder.exists() else "does not exist"
+        raise ResultsError(f"{folder} {what}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResultsError(f"{folder / 'manifest.json'} cannot be read: {error}") from error
+    try:
+        manifest = Manifest.from_json(text)
+    except ResultsError as error:
+        raise ResultsError(f"{folder / 'manifest.json'}: {error}") from None
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise ResultsError(f"{folder} is not a complete run folder: it lacks {', '.join(missing)}")
+    return Run(folder, manifest)
+
+
+def read_runs(paths: Path | str | Iterable[Path | str]) -> list[Run]:
+    """The runs in ``paths``: run folders, or folders with run folders anywhere below.
+
+    Runs come in the order of ``paths``, below each sorted by path, each folder once. Hidden folders are not
+    searched. A folder below that is damaged, foreign or of another layout is left out, with a warning in
+    the log.
+
+    Raises:
+        ResultsError: A path does not exist, is itself a run folder that cannot be read, or holds no run.
+    """
+    runs: dict[Path, Run] = {}
+    for path in [paths] if isinstance(paths, Path | str) else paths:
+        root = Path(path)
+        for run in [read_run(root)] if (root / "manifest.json").is_file() else _search(root):
+            runs.setdefault(run.folder.resolve(), run)
+    if not runs:
+        raise ResultsError("no results were named")
+    return list(runs.values())
+
+
+def _search(root: Path) -> Iterator[Run]:
+    if not root.is_dir():
+        raise ResultsError(f"{root} {'is not a folder' if root.exists() else 'does not exist'}")
+    found, skipped = 0, []
+    for folder, below, files in os.walk(root):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if "manifest.json" not in files:
+            continue
+        below.clear()
+        try:
+            run = read_run(folder)
+        except ResultsError as error:
+            _log.warning("left out: %s", error)
+            skipped.append(str(error))
+            continue
+        found += 1
+        yield run
+    if not found:
+        why = f"; left out: {skipped[0]}" if skipped else ""
+        raise ResultsError(f"no runs in {root}: looked for manifest.json in it and in all folders below{why}")
+
+
+def _count(number: float) -> float | int:
+    """Whole counts without a decimal point."""
+    return int(number) if number.is_integer() else number

@@ -1,0 +1,156 @@
+"""When models are evaluated, and what is recorded of them. Evaluation costs no virtual time."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from math import inf
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from simnet.compute import Engine
+from simnet.results import Recorder
+from simnet.scenario import EvaluateConfig
+
+
+class HasModel(Protocol):
+    """A node, as far as evaluation looks at it."""
+
+    id: str
+    steps: int
+
+    @property
+    def params(self) -> Tensor:
+        """Flat parameters `[d]`."""
+
+
+class Evaluation:
+    """Evaluates the model that the method would hand over, and the workers' local models beside it.
+
+    By time: at every multiple of `every`, after all events of that instant. By steps: when a multiple of `every`
+    mean worker steps has been passed and the next computation begins, so that the synchronisation that belongs
+    to those steps is in the model, the time and the bytes.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        recorder: Recorder,
+        config: EvaluateConfig,
+        workers: Sequence[HasModel],
+        evaluated: Sequence[HasModel],
+    ) -> None:
+        self._engine = engine
+        self._recorder = recorder
+        self._workers = workers
+        self._evaluated = evaluated
+        self._seconds = config.seconds
+        self._steps = config.steps
+        self._next_index = 1
+        self._next_step = inf if config.steps is None else config.steps
+        self._steps_passed = False
+        self._ready = False
+        self._last_models: list[Tensor] = []
+        self._last_rows: list[tuple[str, str, float]] = []
+        self._last: tuple[float, int, float] | None = None
+        self._staged: deque[tuple[float, list[tuple[str, int, str, float]]]] = deque()
+        self.latest: dict[str, float] = {}
+
+    def steps_taken(self, mean_steps: int) -> None:
+        """The workers have taken so many steps each on average."""
+        if mean_steps >= self._next_step and self._steps is not None:
+            self._steps_passed = True
+            self._next_step = (mean_steps // self._steps + 1) * self._steps
+
+    def work_begins(self) -> None:
+        """A computation starts."""
+        self._ready = self._steps_passed
+
+    def due(self, upcoming: float) -> bool:
+        """Whether something is to be evaluated before the event at `upcoming`."""
+        if self._seconds is not None:
+            return upcoming > self._next_index * self._seconds
+        return self._ready
+
+    def moments(self, now: float, upcoming: float) -> Iterator[float]:
+        """The times of the evaluations that are due before `upcoming`."""
+        if self._seconds is not None:
+            while self._next_index * self._seconds < upcoming:
+                yield self._next_index * self._seconds
+                self._next_index += 1
+        else:
+            self._ready = self._steps_passed = False
+            yield now
+
+    def stage(self, moment: float, worker_steps: int, bytes_sent: float) -> None:
+        """Evaluate now for `moment`. What is recorded waits for :meth:`commit`: should nothing more happen, the
+        run turns out to have ended before `moment`."""
+        point = (moment, worker_steps, bytes_sent)
+        models = _sharing([node.params for node in (*self._evaluated, *self._workers)])
+        unchanged = len(models) == len(self._last_models) and all(
+            new is old for new, old in zip(models, self._last_models, strict=True)
+        )
+        if unchanged and point == self._last:
+            return
+        if not unchanged:
+            self._last_rows = self._values(models)
+            self._last_models = models
+        self._last = point
+        steps = {node.id: node.steps for node in self._workers}
+        mean_steps = worker_steps / len(self._workers)
+        rows = [(node, steps.get(node, int(mean_steps)), name, value) for node, name, value in self._last_rows]
+        rows.append(("", int(mean_steps), "steps", mean_steps))
+        rows.append(("", int(mean_steps), "bytes", bytes_sent))
+        self._staged.append((moment, rows))
+
+    def commit(self, until: float) -> None:
+        """Record what was staged for moments up to `until`."""
+        while self._staged and self._staged[0][0] <= until:
+            moment, rows = self._staged.popleft()
+            for node, step, name, value in rows:
+                self._recorder.metric(moment, node, step, name, value)
+
+    def finish(self, ended: float, worker_steps: int, bytes_sent: float) -> None:
+        """The run ended: evaluate once more, and drop what was staged for later."""
+        self.commit(ended)
+        self._staged.clear()
+        self.stage(ended, worker_steps, bytes_sent)
+        self.commit(ended)
+
+    def _values(self, models: list[Tensor]) -> list[tuple[str, str, float]]:
+        """Rows (node, name, value) for the mean model, the local ones and how far they lie apart."""
+        evaluated, local = models[: len(self._evaluated)], models[len(self._evaluated) :]
+        mean = _mean(evaluated)
+        results = self._engine.evaluate([mean, *local])
+        self.latest = dict(results[0])
+        rows = [("", name, value) for name, value in results[0].items()]
+        for node, values in zip(self._workers, results[1:], strict=True):
+            rows += [(node.id, name, value) for name, value in values.items()]
+        losses = [values["loss"] for values in results[1:]]
+        rows.append(("", "local_loss", sum(losses) / len(losses)))
+        rows.append(("", "consensus_distance", _consensus_distance(local)))
+        return rows
+
+
+def _sharing(models: list[Tensor]) -> list[Tensor]:
+    """The same models, those equal to the first made the same object: after a synchronisation all are."""
+    first = models[0]
+    return [first if model is first or torch.equal(model, first) else model for model in models]
+
+
+def _mean(models: list[Tensor]) -> Tensor:
+    if all(model is models[0] for model in models):
+        return models[0]
+    total = models[0].clone()
+    for model in models[1:]:
+        total += model
+    return total / len(models)
+
+
+def _consensus_distance(models: list[Tensor]) -> float:
+    """Root of the mean squared distance of the workers' models from their mean."""
+    if all(model is models[0] for model in models):
+        return 0.0
+    mean = _mean(models)
+    squares = [float(torch.dot(model - mean, model - mean)) for model in models]
+    return float((sum(squares) / len(squares)) ** 0.5)

@@ -1,0 +1,262 @@
+"""What an algorithm sees: the :class:`Node` it runs on, the messages it gets, and the base class it extends.
+
+Algorithms are native coroutines written against :class:`Node` alone, so the same code runs under the
+simulated clock and over real sockets.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+class Timeout(Exception):
+    """What was awaited did not happen within the seconds allowed for it."""
+
+
+class Cancelled(BaseException):
+    """Raised inside a task at its `await` when :meth:`Task.cancel` was called on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A payload that knows its own size: what a codec made, or a share of a larger tensor.
+
+    `content` is what the receiver gets to decode, `raw_bytes` what it takes on the wire before
+    `charge_as` scales it.
+    """
+
+    content: Any
+    raw_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What arrived: the payload and where, when and from which version of the sender it left."""
+
+    sender: str
+    tag: Hashable
+    payload: Any
+    version: int
+    sent_at: float
+    bytes: float
+    """Charged bytes, as the network carried them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """A minibatch gradient: its mean loss, and the flat vector of shape `[d]`."""
+
+    loss: float
+    vector: Tensor
+
+
+class Task(ABC, Generic[T]):
+    """A coroutine that runs beside its parent; awaiting it gives its return value or raises its error."""
+
+    @abstractmethod
+    def __await__(self) -> Any: ...
+
+    @property
+    @abstractmethod
+    def done(self) -> bool:
+        """True once the coroutine has returned or was cancelled."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Raise :class:`Cancelled` at the coroutine's `await`; a flow it was sending is cut off."""
+
+
+class Node(ABC):
+    """One machine playing one role, as its algorithm sees it.
+
+    Every call that takes time is awaited. Tensors are values: nobody mutates them in place, so what was
+    sent is what arrives.
+    """
+
+    id: str
+    """Unique name; what `send(to=...)` takes."""
+    role: str
+    rank: int
+    """Position among the nodes of the same role, from 0."""
+    samples: int
+    """Training samples that this node owns (0 for a server)."""
+    parameters: float
+    """Parameters that the clock charges for: the model's own, or those of `charge_as`."""
+    rng: np.random.Generator
+    """This node's own luck, keyed by (seed, node) and never by algorithm."""
+    version: int
+    """Travels with every message; an algorithm that measures staleness counts its updates here."""
+
+    @property
+    @abstractmethod
+    def params(self) -> Tensor:
+        """The model's parameters as one flat tensor `[d]`; assign a new one to change them."""
+
+    @params.setter
+    @abstractmethod
+    def params(self, value: Tensor) -> None: ...
+
+    @property
+    @abstractmethod
+    def peers(self) -> tuple[str, ...]:
+        """The other nodes of this role, in rank order."""
+
+    @property
+    @abstractmethod
+    def neighbors(self) -> tuple[str, ...]:
+        """The peers that the topology reaches without passing through another host."""
+
+    @abstractmethod
+    def members(self, role: str) -> tuple[str, ...]:
+        """All nodes that play `role`, in rank order; `KeyError` if the method has no such role."""
+
+    @property
+    @abstractmethod
+    def now(self) -> float:
+        """Seconds since the run began."""
+
+    @property
+    @abstractmethod
+    def running(self) -> bool:
+        """False once the scenario's `stop` says that this node has done enough."""
+
+    @abstractmethod
+    async def train(self, steps: int | None = None, *, until: Task[Any] | None = None) -> int:
+        """Advance `params` by real optimizer steps on this node's data; return how many were taken.
+
+        With `until`, as many whole steps as fit before that task ends. Never more than the scenario's
+        step budget leaves. Raises `ValueError` unless exactly one of `steps` (>= 1) and `until` is given, and
+        `RuntimeError` if another task assigned `params` meanwhile (that work would be lost; overlap with
+        :meth:`gradient` and :meth:`step` instead).
+        """
+
+    @abstractmethod
+    async def gradient(self, params: Tensor | None = None) -> Gradient:
+        """The gradient on this node's next minibatch, at `params` (default: its own, as of now)."""
+
+    @abstractmethod
+    async def step(self, gradient: Tensor) -> None:
+        """One step of the task's optimizer with `gradient`, applied to `params` as they are when it ends.
+
+        Counts as one optimizer step. Input and result are of the same instant, so a step never undoes what
+        another task did to `params` in between.
+        """
+
+    @abstractmethod
+    async def compute(
+        self,
+        function: Callable[..., T],
+        *arguments: Any,
+        flops: float | None = None,
+        seconds: float | None = None,
+    ) -> T:
+        """Any other work: what `function(*arguments)` returns, for the time that `flops` or `seconds` say.
+
+        Raises `ValueError` unless exactly one of them is given and positive: there is no work without a cost.
+        """
+
+    @abstractmethod
+    async def send(self, to: str, payload: Any, tag: Hashable = "") -> None:
+        """Send; returns when the last byte has left this node. The receiver gets it one latency later."""
+
+    @abstractmethod
+    async def recv(
+        self, sender: str | None = None, tag: Hashable = "", *, timeout: float | None = None
+    ) -> Message:
+        """The oldest message with this tag, from `sender` or from anybody. Raises :class:`Timeout`."""
+
+    @abstractmethod
+    async def exchange(self, peer: str, payload: Any, tag: Hashable = "") -> Any:
+        """Send and receive at once, both ways; gives the peer's payload."""
+
+    @abstractmethod
+    async def all_reduce(
+        self, tensor: Tensor, op: Literal["mean", "sum"] = "mean", group: Sequence[str] | None = None
+    ) -> Tensor:
+        """The mean (or sum) of the members' tensors, the same value at each of them.
+
+        `group` names the members (default: all of this role); every member must call it, with tensors of one shape.
+        """
+
+    @abstractmethod
+    async def all_gather(self, payload: Any, group: Sequence[str] | None = None) -> list[Any]:
+        """Every member's payload, in rank order."""
+
+    @abstractmethod
+    async def reduce_scatter(
+        self, tensor: Tensor, op: Literal["mean", "sum"] = "mean", group: Sequence[str] | None = None
+    ) -> Tensor:
+        """This member's share (`tensor_split` by rank in the group) of the members' reduced flat tensor."""
+
+    @abstractmethod
+    async def broadcast(self, payload: Any, root: str, group: Sequence[str] | None = None) -> Any:
+        """The root's payload at every member (the others' argument is ignored)."""
+
+    @abstractmethod
+    async def barrier(self, group: Sequence[str] | None = None) -> None:
+        """Wait until every member is here; costs the latencies of its messages."""
+
+    @abstractmethod
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+
+    @abstractmethod
+    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
+        """Run a coroutine beside this one; how overlap of communication and computation is written."""
+
+    @abstractmethod
+    def record(self, **columns: float) -> None:
+        """Put numbers of the method's own into `metrics.parquet`, with this node, time and step."""
+
+    @abstractmethod
+    def shared_rng(self, name: str, epoch: int) -> np.random.Generator:
+        """A generator that is the same on every node: randomness agreed on without a byte sent."""
+
+    def staleness(self, message: Message) -> int:
+        """Updates made here since the version that `message` was computed from.
+
+        Raises `ValueError` if negative: a message cannot come from a version that does not exist yet.
+        """
+        age = self.version - message.version
+        if age < 0:
+            raise ValueError(
+                f"negative staleness {age}: {message.sender} sent version {message.version}, "
+                f"{self.id} is at {self.version}"
+            )
+        return age
+
+
+class Algorithm(BaseModel):
+    """A training method: its fields are the hyperparameters that YAML may set, its coroutines the method.
+
+    A subclass defines `async def worker(self, node)`; a method with a server also defines
+    `async def server(self, node)` and names both in :meth:`roles`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    evaluated_role: ClassVar[str] = "worker"
+    """Whose model the method hands over: the mean over this role's nodes is what gets evaluated."""
+    step_budget: ClassVar[Literal["each", "mean"]] = "each"
+    """What `stop: {steps: N}` means: N steps for each worker, or N on average (asynchronous methods, where
+    fast workers take more)."""
+
+    def roles(self) -> Mapping[str, Callable[[Node], Awaitable[None]]]:
+        """The coroutine of each role that the method needs."""
+        return {"worker": self.worker}
+
+    async def worker(self, node: Node) -> None:
+        """What each worker does, from the start of the run to its end."""
+        raise TypeError(f"{type(self).__name__} defines no worker()")
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring, for `simnet list`."""
+        return (cls.__doc__ or "").strip().split("\n", 1)[0]

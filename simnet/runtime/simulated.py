@@ -1,0 +1,410 @@
+"""One run under the simulated clock: coroutines on SimPy, flows on the fluid network, work in the engine."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, inf
+from typing import Any, Protocol, TypeVar
+
+import simpy
+from torch import Tensor
+
+from simnet.compute import CostModel, Engine, GradientJob, Job, TrainJob, TrainResult
+from simnet.network import FluidNetwork, InvariantError, Topology, Transfer
+from simnet.network.analytic import ring_all_reduce_seconds, tree_all_reduce_seconds
+from simnet.results import Recorder
+from simnet.runtime.evaluation import Evaluation
+from simnet.runtime.node import Message, Node
+from simnet.runtime.payload import payload_bytes
+from simnet.runtime.rings import FluidRings
+from simnet.runtime.simulated_node import SimulatedNode
+from simnet.runtime.waiting import SimulatedTask
+from simnet.scenario import Scenario
+from simnet.streams import Streams
+from simnet.tasks import Task as LearningTask
+
+T = TypeVar("T")
+
+FLUSH_PRIORITY = 2
+"""SimPy priority of the engine's flush: after every normal event of an instant, before the network's solve."""
+REPORT_SECONDS = 0.1
+STUCK_EVENTS = 2_000_000
+"""So many events without the clock moving are a loop that never waits."""
+
+
+class DeadlockError(Exception):
+    """Nothing can happen any more, yet some coroutine waits; the message says which node waits for what."""
+
+
+class Method(Protocol):
+    """What the runtime needs to know of an algorithm (see `runtime.node.Algorithm`)."""
+
+    evaluated_role: str
+    step_budget: str
+
+    def roles(self) -> Mapping[str, Callable[[Node], Any]]:
+        """The coroutine of each role."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a run stands on: pure functions of scenario and seed."""
+
+    scenario: Scenario
+    topology: Topology
+    task: LearningTask
+    cost: CostModel
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to. Bytes are charged ones; `steps` is the mean over the workers."""
+
+    virtual_seconds: float
+    steps: float
+    worker_steps: int
+    bytes_sent: float
+    raw_bytes_sent: float
+    utilization: float
+    final: dict[str, float]
+    invariants: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands, for whoever watches."""
+
+    virtual_seconds: float
+    steps: float
+    worker_steps: int
+    bytes_sent: float
+    loss: float
+
+
+@dataclass(slots=True)
+class _Finishing:
+    job: Job
+    node: SimulatedNode
+    gradients: int
+    steps: int
+    event: simpy.Event
+
+
+class SimulatedRun:
+    """Runs one method in one world; :meth:`run` once."""
+
+    def __init__(
+        self,
+        world: World,
+        method: Method,
+        engine: Engine,
+        recorder: Recorder,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.scenario = world.scenario
+        self.topology = world.topology
+        self.task = world.task
+        self.cost = world.cost
+        self.engine = engine
+        self.recorder = recorder
+        self.streams = Streams(world.scenario.seed)
+        self.env = simpy.Environment()
+        self.network = FluidNetwork(self.env, world.topology, on_end=self._transfer_ended)
+        self.rings = FluidRings(self)
+        self.fluid_collectives = world.scenario.network.collectives == "fluid"
+        self.counts: Counter[str] = Counter()
+        self._method = method
+        self._watch = watch
+        self._stop = world.scenario.stop
+        self._stop_time = inf if self._stop.time is None else self._stop.time
+        self._tasks: dict[SimulatedTask[Any], None] = {}
+        self._finishing: list[_Finishing] = []
+        self._last_activity = 0.0
+        self._reported = 0.0
+        self._raw_bytes_sent = 0.0
+        self.worker_steps = 0
+        self.members, self.nodes = self._place()
+        self._workers = [self.nodes[name] for name in self.members["worker"]]
+        evaluated = [self.nodes[name] for name in self.members[method.evaluated_role]]
+        self._evaluation = Evaluation(engine, recorder, world.scenario.evaluate, self._workers, evaluated)
+
+    def _place(self) -> tuple[dict[str, tuple[str, ...]], dict[str, SimulatedNode]]:
+        """Put each role of the method on its hosts: workers on theirs, a server on the server's."""
+        members: dict[str, tuple[str, ...]] = {}
+        self.members, nodes = members, {}
+        for role in self._method.roles():
+            if role == "worker":
+                hosts = {host: host for host in self.topology.workers}
+            elif role == "server":
+                assert self.topology.server is not None, "the topology was built without the server's host"
+                hosts = {"server": self.topology.server}
+            else:
+                raise ValueError(f"nobody can play the role {role!r}: known roles are worker and server")
+            members[role] = tuple(hosts)
+            for rank, (name, host) in enumerate(hosts.items()):
+                machine = rank if role == "worker" else len(self.topology.workers)
+                nodes[name] = SimulatedNode(self, id=name, role=role, rank=rank, host=host, machine=machine)
+        return members, nodes
+
+    # -- the loop -------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Run to the end and give the outcome.
+
+        Raises :class:`DeadlockError` if nothing can happen any more before the scenario's `stop`,
+        `InvariantError` if clock and work disagree, and whatever a coroutine raises.
+        """
+        roles = self._method.roles()
+        mains = {name: self.start(roles[node.role](node)) for name, node in self.nodes.items()}
+        self._evaluation.stage(0.0, 0, 0.0)
+        env, events = self.env, 0
+        while True:
+            upcoming = env.peek()
+            if upcoming > env.now:
+                events = 0
+                if self._evaluation.due(upcoming):
+                    last = self._last_activity if upcoming == inf else min(upcoming, self._stop_time)
+                    for moment in self._evaluation.moments(env.now, last):
+                        self._evaluation.stage(moment, self.worker_steps, self.network.bytes_sent_at(moment))
+                    self._report()
+                if upcoming == inf or upcoming >= self._stop_time or self._target_reached():
+                    break
+            events += 1
+            if events > STUCK_EVENTS:
+                raise InvariantError(f"{STUCK_EVENTS} events at {env.now} s without the clock moving")
+            env.step()
+        unfinished = [name for name, main in mains.items() if not main.done]
+        if upcoming == inf and unfinished and not self._spent():
+            raise DeadlockError(self._who_waits_for_what(unfinished))
+        return self._close(self._end(upcoming, unfinished))
+
+    def _end(self, upcoming: float, unfinished: list[str]) -> float:
+        """When the run ended: at its target, at `stop.time`, or with the last thing that happened."""
+        if self._target_reached():
+            return float(self.env.now)
+        idle = not any(node.under_way for node in self.nodes.values()) and not self.network.flows_in_flight
+        if upcoming == inf or (idle and (self._spent() or not unfinished)):
+            return self._last_activity
+        self.env.run(until=self._stop_time)
+        return self._stop_time
+
+    def _target_reached(self) -> bool:
+        stop = self._stop
+        if stop.loss is not None and self._evaluation.latest.get("loss", inf) <= stop.loss:
+            return True
+        return stop.bytes is not None and self.network.bytes_sent >= stop.bytes
+
+    def _close(self, ended: float) -> Outcome:
+        for node in self.nodes.values():
+            node.stop_computing()
+        for task in list(self._tasks):
+            task.close()
+        self.network.close()
+        self.network.check()
+        self._evaluation.finish(ended, self.worker_steps, self.network.bytes_sent)
+        self._report()
+        self._check_work()
+        busy = sum(node.busy_seconds for node in self._workers)
+        return Outcome(
+            virtual_seconds=ended,
+            steps=self.worker_steps / len(self._workers),
+            worker_steps=self.worker_steps,
+            bytes_sent=self.network.bytes_sent,
+            raw_bytes_sent=self._raw_bytes_sent,
+            utilization=busy / (ended * len(self._workers)) if ended > 0 else 0.0,
+            final=self._evaluation.latest,
+            invariants={
+                **self.counts,
+                "bytes_sent": self.network.bytes_sent,
+                "bytes_received": self.network.bytes_received,
+                "bytes_lost": self.network.bytes_lost,
+            },
+        )
+
+    def _check_work(self) -> None:
+        """The clock and the work agree: every charged step was really taken."""
+        for kind in ("gradients", "steps"):
+            if self.counts[f"{kind}_charged"] != self.counts[f"{kind}_computed"]:
+                raise InvariantError(
+                    f"{self.counts[f'{kind}_charged']} {kind} were charged, "
+                    f"{self.counts[f'{kind}_computed']} were computed"
+                )
+
+    def _who_waits_for_what(self, unfinished: Sequence[str]) -> str:
+        lines = [
+            f"  {name} waits for {what} since {since:.6g} s"
+            for name in unfinished
+            for what, since in self.nodes[name].waiting_for.values()
+        ]
+        return (
+            f"nothing can happen after {self._last_activity:.6g} s, but {len(unfinished)} of "
+            f"{len(self.nodes)} nodes have not finished:\n" + "\n".join(lines)
+        )
+
+    # -- what nodes ask for ---------------------------------------------------------------------------
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> SimulatedTask[T]:
+        """Run a coroutine as a SimPy process."""
+        task = SimulatedTask(self.env, coroutine)
+        self._tasks[task] = None
+        task.event.callbacks.append(lambda _: self._tasks.pop(task, None))
+        return task
+
+    def may_continue(self, node: SimulatedNode) -> bool:
+        """False once the step budget is spent: the node's own, or everybody's."""
+        if self._stop.steps is None:
+            return True
+        if node.role == "worker" and self._method.step_budget == "each":
+            return node.steps < self._stop.steps
+        return not self._spent()
+
+    def _spent(self) -> bool:
+        if self._stop.steps is None:
+            return False
+        return self.worker_steps >= self._stop.steps * len(self._workers)
+
+    def steps_left(self, node: SimulatedNode) -> int:
+        """How many optimizer steps the budget leaves this node."""
+        if self._stop.steps is None:
+            return 1 << 62
+        done = node.steps if self._method.step_budget == "each" else self.worker_steps / len(self._workers)
+        return max(0, ceil(self._stop.steps - done))
+
+    def ends_in_time(self, seconds: float) -> bool:
+        """Whether work that begins now and takes `seconds` is done before the run's last instant."""
+        return self.env.now + seconds < self._stop_time
+
+    def active_until_now(self) -> None:
+        """Something really happened now: the run lasts at least until here."""
+        self._last_activity = float(self.env.now)
+        self._evaluation.commit(self._last_activity)
+
+    def work_begins(self) -> None:
+        """A computation starts: models are as the method left them, which is when they are evaluated."""
+        self._evaluation.work_begins()
+
+    def finish(self, job: Job, node: SimulatedNode, *, gradients: int = 0, steps: int = 0) -> Any:
+        """Await the result of a job whose time has passed: all of an instant are computed in one flush."""
+        entry = _Finishing(job, node, gradients, steps, self.env.event())
+        if not self._finishing:
+            flush = simpy.Event(self.env)
+            flush._ok, flush._value = True, None
+            flush.callbacks.append(self._flush)
+            self.env.schedule(flush, priority=FLUSH_PRIORITY)
+        self._finishing.append(entry)
+        return node.wait(entry.event, "its result")
+
+    def _flush(self, _: simpy.Event) -> None:
+        finishing, self._finishing = self._finishing, []
+        if any(entry.job.result is None for entry in finishing):
+            self.engine.flush()
+        for entry in finishing:
+            result = entry.job.result
+            if result is None:
+                raise InvariantError(f"a job of {entry.node.id} was charged but not computed")
+            self.counts["gradients_charged"] += entry.gradients
+            self.counts["steps_charged"] += entry.steps
+            gradients, steps = _work_done(entry.job)
+            self.counts["gradients_computed"] += gradients
+            self.counts["steps_computed"] += steps
+            if entry.node.role == "worker":
+                entry.node.steps += entry.steps
+                self.worker_steps += entry.steps
+        self._evaluation.steps_taken(self.worker_steps // len(self._workers))
+        self._report(urgent=False)
+        for entry in finishing:
+            entry.event.succeed(entry.job.result)
+
+    # -- messages -------------------------------------------------------------------------------------
+
+    def post(self, source: SimulatedNode, to: str, payload: Any, tag: Hashable) -> Transfer:
+        """Put a message on the network; it reaches the receiver's mailbox when it is delivered."""
+        if to not in self.nodes:
+            raise ValueError(f"{source.id} sends to {to!r}, which is not a node: {', '.join(self.nodes)}")
+        target = self.nodes[to]
+        model_bytes, other_bytes = payload_bytes(payload)
+        kind = tag if isinstance(tag, str) else str(tag[0][0] if isinstance(tag[0], tuple) else tag[0])
+        transfer = self.carry(source, target, model_bytes, other_bytes, kind=kind)
+        message = Message(source.id, tag, payload, source.version, source.now, transfer.bytes)
+        transfer.delivered.callbacks.append(lambda _: target.deliver(message))
+        return transfer
+
+    def carry(
+        self,
+        source: SimulatedNode,
+        target: SimulatedNode,
+        model_bytes: float,
+        other_bytes: float,
+        *,
+        kind: str,
+        extra_latency: float = 0.0,
+    ) -> Transfer:
+        """Start a flow for so many raw bytes, charged as `charge_as` says."""
+        raw = model_bytes + other_bytes
+        charged = self.cost.charged_bytes(model_bytes) + other_bytes
+        self.counts["messages"] += 1
+        transfer = self.network.send(
+            source.host, target.host, charged, raw_bytes=raw, kind=kind, extra_latency=extra_latency
+        )
+        transfer.delivered.callbacks.append(lambda _: self.active_until_now())
+        return transfer
+
+    def _transfer_ended(self, transfer: Transfer) -> None:
+        left = transfer.bytes - transfer.remaining
+        if transfer.bytes > 0 and not transfer.local:
+            self._raw_bytes_sent += transfer.raw_bytes * (left / transfer.bytes)
+        self.recorder.transfer(
+            transfer.id,
+            transfer.kind,
+            transfer.source,
+            transfer.target,
+            transfer.raw_bytes,
+            transfer.bytes,
+            transfer.start,
+            transfer.left_at,
+            transfer.delivered_at,
+            transfer.status,
+        )
+
+    def all_reduce_kind(self, members: Sequence[str], tensor: Tensor) -> str:
+        """Ring or tree: as the scenario says, or whichever is cheaper by the alpha-beta model."""
+        choice = self.scenario.network.all_reduce
+        if choice != "auto":
+            return choice
+        charged = self.cost.charged_bytes(float(tensor.numel() * tensor.element_size()))
+        hosts = [self.nodes[member].host for member in members]
+        edges = list(zip(hosts, hosts[1:] + hosts[:1], strict=True))
+        latency = max(self.topology.route(a, b).latency for a, b in edges)
+        bandwidth = min(self.topology.nominal_bandwidth(a, b) for a, b in edges)
+        ring = ring_all_reduce_seconds(len(hosts), charged, bandwidth, latency)
+        tree = tree_all_reduce_seconds(len(hosts), charged, bandwidth, latency)
+        return "ring" if ring <= tree else "tree"
+
+    # -- watching -------------------------------------------------------------------------------------
+
+    def _report(self, urgent: bool = True) -> None:
+        """Tell the watcher where the run stands, at most ten times a second unless it is urgent."""
+        if self._watch is not None and (urgent or time.monotonic() > self._reported + REPORT_SECONDS):
+            self._reported = time.monotonic()
+            self._watch(
+                Progress(
+                    float(self.env.now),
+                    self.worker_steps / len(self._workers),
+                    self.worker_steps,
+                    self.network.bytes_sent,
+                    self._evaluation.latest.get("loss", inf),
+                )
+            )
+
+
+
+def _work_done(job: Job) -> tuple[int, int]:
+    """Gradients and optimizer steps that the engine really computed for `job`, counted from its result."""
+    match job:
+        case TrainJob(result=TrainResult(losses=losses)):
+            return len(losses), len(losses)
+        case GradientJob():
+            return 1, 0
+        case _:
+            return 0, 1

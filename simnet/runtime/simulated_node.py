@@ -1,0 +1,364 @@
+"""`Node` under the simulated clock: SimPy says when, the fluid network how long, the engine what."""
+
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+import simpy
+from torch import Tensor
+
+from simnet.runtime.collectives import (
+    ring_all_gather,
+    ring_all_reduce,
+    ring_reduce_scatter,
+    tree_all_reduce,
+    tree_barrier,
+    tree_broadcast,
+)
+from simnet.runtime.node import Cancelled, Gradient, Message, Node, Task, Timeout
+from simnet.runtime.waiting import Mailbox, SimulatedTask, Until
+
+if TYPE_CHECKING:
+    from simnet.runtime.simulated import SimulatedRun
+
+T = TypeVar("T")
+
+STEP_TOLERANCE = 1e-9
+"""Relative slack when counting the steps that fit into a span, so that an exact fit is not lost to rounding."""
+
+
+class SimulatedNode(Node):
+    """One role on one host of the simulated network."""
+
+    def __init__(self, run: "SimulatedRun", *, id: str, role: str, rank: int, host: str, machine: int) -> None:
+        self._run = run
+        self._env = run.env
+        self.id = id
+        self.role = role
+        self.rank = rank
+        self.host = host
+        self._machine = run.cost.machines[machine]
+        self._device = simpy.Resource(run.env, capacity=1)
+        self._mailbox = Mailbox(run.env)
+        self._params = run.engine.initial_params
+        self._optimizer_state = run.engine.init_state(self._params)
+        self._collectives_called: dict[Hashable, int] = {}
+        self.samples = run.task.samples[rank] if role == "worker" else 0
+        self.parameters = run.cost.charged_parameters
+        self.rng = run.streams.generator("node", id)
+        self.version = 0
+        self.steps = 0
+        self.batches_drawn = 0
+        self.busy_seconds = 0.0
+        self._computing: tuple[str, float] | None = None
+        self._sleepers = 0
+        self.waiting_for: dict[int, tuple[str, float]] = {}
+
+    # -- plain attributes -----------------------------------------------------------------------------
+
+    @property
+    def params(self) -> Tensor:
+        return self._params
+
+    @params.setter
+    def params(self, value: Tensor) -> None:
+        if value.shape != self._params.shape:
+            raise ValueError(
+                f"params of {self.id} have shape {tuple(self._params.shape)}, not {tuple(value.shape)}"
+            )
+        self._params = value
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        return tuple(peer for peer in self.members(self.role) if peer != self.id)
+
+    @property
+    def neighbors(self) -> tuple[str, ...]:
+        near = set(self._run.topology.neighbors(self.host))
+        return tuple(peer for peer in self.peers if self._run.nodes[peer].host in near)
+
+    def members(self, role: str) -> tuple[str, ...]:
+        return self._run.members[role]
+
+    @property
+    def now(self) -> float:
+        return float(self._env.now)
+
+    @property
+    def running(self) -> bool:
+        return self._run.may_continue(self)
+
+    # -- computation ----------------------------------------------------------------------------------
+
+    async def train(self, steps: int | None = None, *, until: Task[Any] | None = None) -> int:
+        if (steps is None) == (until is None):
+            raise ValueError("train() takes either steps or until")
+        if steps is not None and steps < 1:
+            raise ValueError(f"train() takes at least one step, not {steps}")
+        step_seconds = self._machine.train_seconds(1)
+        with self._device.request() as turn:
+            await self.wait(turn, "its device")
+            before, state, started = self._params, self._optimizer_state, self.now
+            if until is not None:
+                await self.wait(_ended(self._env, until), "the task it trains beside")
+                fitting = int((self.now - started) / step_seconds * (1 + STEP_TOLERANCE))
+                steps = min(fitting, self._run.steps_left(self))
+                if steps > 0:
+                    self._computed("train", started, steps * step_seconds)
+            else:
+                steps = min(steps or 0, self._run.steps_left(self))
+            if steps < 1:
+                return 0
+            job = self._run.engine.submit_train(self.rank, before, state, steps, self.batches_drawn)
+            self.batches_drawn += steps
+            seconds = steps * step_seconds if until is None else None
+            result = await self._finish("train", job, seconds, gradients=steps, steps=steps)
+            if self._params is not before:
+                raise RuntimeError(
+                    f"params of {self.id} were assigned while it was training: that work would be lost; "
+                    "use gradient() and step() to overlap"
+                )
+            self._params, self._optimizer_state = result.params, result.state
+        self._run.recorder.metric(self.now, self.id, self.steps, "train_loss", float(result.losses.mean()))
+        return steps
+
+    async def gradient(self, params: Tensor | None = None) -> Gradient:
+        with self._device.request() as turn:
+            await self.wait(turn, "its device")
+            at = self._params if params is None else params
+            job = self._run.engine.submit_gradient(self.rank, at, self.batches_drawn)
+            self.batches_drawn += 1
+            result = await self._finish("gradient", job, self._machine.gradient_seconds(), gradients=1)
+        loss = float(result.loss)
+        self._run.recorder.metric(self.now, self.id, self.steps, "train_loss", loss)
+        return Gradient(loss, result.vector)
+
+    async def step(self, gradient: Tensor) -> None:
+        with self._device.request() as turn:
+            await self.wait(turn, "its device")
+            await self._work("step", self._machine.optimizer_seconds())
+            job = self._run.engine.submit_step(self._params, gradient, self._optimizer_state)
+            result = await self._run.finish(job, self, steps=1)
+            self._params, self._optimizer_state = result.params, result.state
+
+    async def compute(
+        self,
+        function: Callable[..., T],
+        *arguments: Any,
+        flops: float | None = None,
+        seconds: float | None = None,
+    ) -> T:
+        if (flops is None) == (seconds is None):
+            raise ValueError("compute() takes either flops or seconds: there is no work without a cost")
+        duration = self._machine.seconds(flops) if flops is not None else seconds
+        if duration is None or not duration > 0:
+            raise ValueError(f"compute() needs a positive cost, not flops={flops}, seconds={seconds}")
+        with self._device.request() as turn:
+            await self.wait(turn, "its device")
+            await self._work("compute", duration)
+            self._run.counts["computations"] += 1
+            return function(*arguments)
+
+    async def _finish(
+        self, name: str, job: Any, seconds: float | None, *, gradients: int = 0, steps: int = 0
+    ) -> Any:
+        """Let the job's time pass (it has passed already if `seconds` is None), then have its result."""
+        try:
+            if seconds is not None:
+                if not self._run.ends_in_time(seconds):
+                    self._run.engine.withdraw(job)
+                await self._work(name, seconds)
+            return await self._run.finish(job, self, gradients=gradients, steps=steps)
+        except Cancelled:
+            self._run.engine.withdraw(job)
+            raise
+
+    async def _work(self, name: str, seconds: float) -> None:
+        """Hold the device for `seconds`; the caller has it already."""
+        self._computing = (name, self.now)
+        self._run.work_begins()
+        try:
+            await self.wait(self._env.timeout(seconds), name)
+        except Cancelled:
+            self.stop_computing()
+            raise
+        self.stop_computing()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether this node computes or sleeps, as opposed to waiting for others."""
+        return self._computing is not None or self._sleepers > 0
+
+    def stop_computing(self) -> None:
+        """Account for the computation under way, as far as it has come."""
+        if self._computing is not None:
+            name, started = self._computing
+            self._computing = None
+            self._computed(name, started, self.now - started)
+
+    def _computed(self, name: str, started: float, seconds: float) -> None:
+        self.busy_seconds += seconds
+        self._run.active_until_now()
+        self._run.recorder.span(self.id, "compute", name, started, started + seconds)
+
+    # -- messages -------------------------------------------------------------------------------------
+
+    async def send(self, to: str, payload: Any, tag: Hashable = "") -> None:
+        transfer = self._run.post(self, to, payload, tag)
+        try:
+            await self.wait(transfer.sent, f"its message to {to} to leave")
+        except Cancelled:
+            self._run.network.cancel(transfer)
+            raise
+
+    async def recv(
+        self, sender: str | None = None, tag: Hashable = "", *, timeout: float | None = None
+    ) -> Message:
+        message = self._mailbox.take(sender, tag)
+        if message is not None:
+            return message
+        started = self.now
+        arrival = self._mailbox.ask(sender, tag)
+        awaited = f"a message {tag!r} from {sender or 'anyone'}"
+        try:
+            if timeout is None:
+                await self.wait(arrival, awaited)
+            else:
+                await self.wait(simpy.AnyOf(self._env, (arrival, self._env.timeout(timeout))), awaited)
+        except Cancelled:
+            self._mailbox.withdraw(tag, arrival)
+            raise
+        self._run.recorder.span(self.id, "wait", "recv", started, self.now)
+        if not arrival.triggered:
+            self._mailbox.withdraw(tag, arrival)
+            raise Timeout(f"{self.id} waited {timeout} s for {awaited}")
+        received: Message = arrival.value
+        return received
+
+    async def exchange(self, peer: str, payload: Any, tag: Hashable = "") -> Any:
+        sending = self.spawn(self.send(peer, payload, tag))
+        message = await self.recv(peer, tag)
+        await sending
+        return message.payload
+
+    def deliver(self, message: Message) -> None:
+        """The network's end of :meth:`recv`."""
+        self._mailbox.deliver(message)
+
+    # -- collectives ----------------------------------------------------------------------------------
+
+    async def all_reduce(
+        self, tensor: Tensor, op: Literal["mean", "sum"] = "mean", group: Sequence[str] | None = None
+    ) -> Tensor:
+        members, tag = self._collective("all_reduce", group)
+        if len(members) == 1:
+            return tensor
+        with self._span("all_reduce"):
+            if self._run.all_reduce_kind(members, tensor) == "tree":
+                return await tree_all_reduce(self, tensor, op, members, tag)
+            if self._run.fluid_collectives:
+                reduced: Tensor = await self._run.rings.all_reduce(self, tensor, op, members, tag)
+                return reduced
+            return await ring_all_reduce(self, tensor, op, members, tag)
+
+    async def all_gather(self, payload: Any, group: Sequence[str] | None = None) -> list[Any]:
+        members, tag = self._collective("all_gather", group)
+        if len(members) == 1:
+            return [payload]
+        with self._span("all_gather"):
+            if self._run.fluid_collectives:
+                gathered: list[Any] = await self._run.rings.all_gather(self, payload, members, tag)
+                return gathered
+            return await ring_all_gather(self, payload, members, tag)
+
+    async def reduce_scatter(
+        self, tensor: Tensor, op: Literal["mean", "sum"] = "mean", group: Sequence[str] | None = None
+    ) -> Tensor:
+        members, tag = self._collective("reduce_scatter", group)
+        if len(members) == 1:
+            return tensor.reshape(-1)
+        with self._span("reduce_scatter"):
+            if self._run.fluid_collectives:
+                share: Tensor = await self._run.rings.reduce_scatter(self, tensor, op, members, tag)
+                return share
+            return await ring_reduce_scatter(self, tensor, op, members, tag)
+
+    async def broadcast(self, payload: Any, root: str, group: Sequence[str] | None = None) -> Any:
+        members, tag = self._collective("broadcast", group)
+        if root not in members:
+            raise ValueError(f"broadcast root {root!r} is not in the group {members}")
+        with self._span("broadcast"):
+            return await tree_broadcast(self, payload, root, members, tag)
+
+    async def barrier(self, group: Sequence[str] | None = None) -> None:
+        members, tag = self._collective("barrier", group)
+        if len(members) > 1:
+            with self._span("barrier"):
+                await tree_barrier(self, members, tag)
+
+    def _collective(self, kind: str, group: Sequence[str] | None) -> tuple[tuple[str, ...], Hashable]:
+        """The members, and a tag that the n-th call of this kind shares at each of them."""
+        members = self.members(self.role) if group is None else tuple(group)
+        if self.id not in members:
+            raise ValueError(f"{self.id} called {kind} of a group that it is not in: {members}")
+        key = (kind, members)
+        turn = self._collectives_called.get(key, 0)
+        self._collectives_called[key] = turn + 1
+        return members, (kind, members, turn)
+
+    # -- the rest -------------------------------------------------------------------------------------
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds < 0:
+            raise ValueError(f"cannot sleep {seconds} s")
+        self._sleepers += 1
+        try:
+            await self.wait(self._env.timeout(seconds), "its sleep to end")
+        finally:
+            self._sleepers -= 1
+        self._run.active_until_now()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
+        return self._run.start(coroutine)
+
+    def record(self, **columns: float) -> None:
+        for name, value in columns.items():
+            self._run.recorder.metric(self.now, self.id, self.steps, name, float(value))
+
+    def shared_rng(self, name: str, epoch: int) -> np.random.Generator:
+        return self._run.streams.generator("shared", name, epoch)
+
+    async def wait(self, event: simpy.Event, what: str) -> Any:
+        """Wait for an event, leaving a note of what for, from which a deadlock is explained."""
+        ticket = id(event)
+        self.waiting_for[ticket] = (what, self.now)
+        try:
+            return await Until(event)
+        finally:
+            del self.waiting_for[ticket]
+
+    def _span(self, name: str) -> "_Span":
+        return _Span(self, name)
+
+
+class _Span:
+    """Records what a node waited for, from entry to exit."""
+
+    def __init__(self, node: SimulatedNode, name: str) -> None:
+        self._node, self._name, self._started = node, name, node.now
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None:
+            self._node._run.recorder.span(
+                self._node.id, "collective", self._name, self._started, self._node.now
+            )
+
+
+def _ended(env: simpy.Environment, task: Task[Any]) -> simpy.Event:
+    """An event that fires when `task` has ended, whatever became of it."""
+    if not isinstance(task, SimulatedTask):
+        raise TypeError(f"train(until=...) takes a task made by spawn(), not {type(task).__name__}")
+    return task.event
+

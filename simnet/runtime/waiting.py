@@ -1,0 +1,114 @@
+"""Awaiting SimPy events from native coroutines, spawned tasks, and mailboxes."""
+
+from collections import deque
+from collections.abc import Coroutine, Generator, Hashable
+from typing import Any, Generic, TypeVar
+
+import simpy
+
+from simnet.runtime.node import Cancelled, Message, Task
+
+T = TypeVar("T")
+
+
+class Until(Generic[T]):
+    """`await Until(event)`: SimPy resumes the coroutine with the event's value."""
+
+    __slots__ = ("event",)
+
+    def __init__(self, event: simpy.Event) -> None:
+        self.event = event
+
+    def __await__(self) -> Generator[simpy.Event, T, T]:
+        try:
+            return (yield self.event)
+        except simpy.Interrupt:
+            raise Cancelled from None
+
+
+class SimulatedTask(Task[T]):
+    """A coroutine running as a SimPy process."""
+
+    def __init__(self, env: simpy.Environment, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+        self._guarded = _ending_quietly(coroutine)
+        self._process = env.process(self._guarded)
+
+    def __await__(self) -> Generator[simpy.Event, T, T]:
+        return Until[T](self._process).__await__()
+
+    @property
+    def done(self) -> bool:
+        return self._process.triggered
+
+    @property
+    def event(self) -> simpy.Event:
+        """Fires when the task has ended."""
+        return self._process
+
+    def cancel(self) -> None:
+        if not self.done:
+            self._process.interrupt()
+
+    def close(self) -> None:
+        """Drop the coroutine where it stands: the run is over."""
+        self._guarded.close()
+        self._coroutine.close()
+
+
+async def _ending_quietly(coroutine: Coroutine[Any, Any, T]) -> T | None:
+    try:
+        return await coroutine
+    except Cancelled:
+        return None
+
+
+class Mailbox:
+    """Messages that arrived before anybody asked, and receivers that asked before anything arrived."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self._env = env
+        self._arrived: dict[Hashable, deque[Message]] = {}
+        self._waiting: dict[Hashable, deque[tuple[str | None, simpy.Event]]] = {}
+
+    def deliver(self, message: Message) -> None:
+        """Hand `message` to the first receiver that wants it, or keep it."""
+        waiting = self._waiting.get(message.tag)
+        if waiting:
+            for position, (sender, event) in enumerate(waiting):
+                if sender is None or sender == message.sender:
+                    del waiting[position]
+                    if not waiting:
+                        del self._waiting[message.tag]
+                    event.succeed(message)
+                    return
+        self._arrived.setdefault(message.tag, deque()).append(message)
+
+    def take(self, sender: str | None, tag: Hashable) -> Message | None:
+        """The oldest kept message that fits, or None."""
+        arrived = self._arrived.get(tag)
+        if arrived:
+            for position, message in enumerate(arrived):
+                if sender is None or sender == message.sender:
+                    del arrived[position]
+                    if not arrived:
+                        del self._arrived[tag]
+                    return message
+        return None
+
+    def ask(self, sender: str | None, tag: Hashable) -> simpy.Event:
+        """An event that fires with the next message that fits."""
+        event = self._env.event()
+        self._waiting.setdefault(tag, deque()).append((sender, event))
+        return event
+
+    def withdraw(self, tag: Hashable, event: simpy.Event) -> None:
+        """Stop waiting: the receiver gave up or was cancelled."""
+        waiting = self._waiting.get(tag)
+        if waiting is None:
+            return
+        kept = deque(entry for entry in waiting if entry[1] is not event)
+        if kept:
+            self._waiting[tag] = kept
+        else:
+            del self._waiting[tag]

@@ -1,0 +1,149 @@
+"""From a YAML file to checked scenarios, and back to YAML."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
+from typing import Any
+
+from simnet.scenario.errors import Path, Problem, ScenarioError, describe
+from simnet.scenario.library import find_scenario
+from simnet.scenario.overrides import with_overrides
+from simnet.scenario.schema import Scenario
+from simnet.scenario.source import Source
+from simnet.scenario.sweep import Point, expand
+from simnet.scenario.validate import validated
+from simnet.scenario.yaml_text import read_yaml
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One scenario of a document, and the values of the sweep that make it (empty without a sweep)."""
+
+    scenario: Scenario
+    point: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A scenario file, read and checked: what it says after overrides, and the scenarios it stands for."""
+
+    source: Source
+    mapping: dict[str, Any]
+    scenarios: tuple[SweepPoint, ...]
+
+    @property
+    def name(self) -> str:
+        """The scenario's name."""
+        return self.scenarios[0].scenario.name
+
+    def explain(self, error: ScenarioError) -> str:
+        """``error`` for people, with the file and the lines of this document."""
+        return describe(error, error.source or self.source)
+
+
+def load_file(path: str | FilePath, overrides: Iterable[str] = ()) -> Document:
+    """Read and check a scenario file, or one of the library by name, with ``key.path=value`` overrides.
+
+    Raises `ScenarioError` with everything that is wrong at once; it carries the source, so ``str(error)``
+    names file and lines.
+    """
+    file = find_scenario(path)
+    source = Source(str(file), file.resolve().parent)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"
+        raise ScenarioError([Problem((), message)], source) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ScenarioError([Problem((), f"cannot be read: {reason}")], source) from None
+    return load_text(text, overrides, name=str(file), folder=source.folder)
+
+
+def load_text(
+    text: str, overrides: Iterable[str] = (), *, name: str = "<text>", folder: FilePath | None = None
+) -> Document:
+    """The same for YAML text: ``name`` is shown in errors, plugins are looked for in ``folder``."""
+    source = Source(name, folder)
+    try:
+        value, lines = read_yaml(text)
+        source = replace(source, lines=_with_group_0(lines))
+        if not isinstance(value, dict):
+            what = "an empty file" if value is None else "the top level is not a mapping"
+            raise ScenarioError.at(
+                (), what, expected="keys such as name, network, workers, task, algorithms, stop"
+            )
+        mapping, source = with_overrides(value, overrides, source)
+        return Document(source, mapping, _checked(mapping, source))
+    except ScenarioError as error:
+        raise ScenarioError(error.problems, error.source or source) from None
+
+
+def _with_group_0(lines: dict[Path, int]) -> dict[Path, int]:
+    """Lines under ``workers.0`` too where ``workers`` is a single group: the schema makes it a list."""
+    if ("workers", 0) in lines:
+        return lines
+    return lines | {("workers", 0, *at[1:]): line for at, line in lines.items() if at[:1] == ("workers",)}
+
+
+def _checked(mapping: dict[str, Any], source: Source) -> tuple[SweepPoint, ...]:
+    """Every point of the sweep, validated; a problem that several points share is told once."""
+    problems: list[Problem] = []
+    broken: list[str] = []
+    try:
+        points = expand(mapping)
+    except ScenarioError as error:
+        problems += error.problems
+        broken = list(mapping["sweep"]) if isinstance(mapping["sweep"], dict) else []
+        points = [Point({}, {key: value for key, value in mapping.items() if key != "sweep"}, {})]
+    scenarios = []
+    for point, resolved, origins in points:
+        here = source
+        for path, origin in origins.items():
+            here = here.with_origin(path, origin)
+        try:
+            scenarios.append(SweepPoint(validated(Scenario, resolved, ()).read_from(here), point))
+        except ScenarioError as error:
+            problems += [
+                _as_written(problem, here) for problem in error.problems if not _supplied(problem, broken)
+            ]
+    if problems:
+        told = {describe(ScenarioError([problem]), source): problem for problem in reversed(problems)}
+        raise ScenarioError(reversed(told.values()), source)
+    return tuple(scenarios)
+
+
+def _as_written(problem: Problem, here: Source) -> Problem:
+    origin = here.origin(problem.path)
+    return replace(problem, written_at=origin) if isinstance(origin, tuple) else problem
+
+
+def _supplied(problem: Problem, keys: list[str]) -> bool:
+    """Whether the problem is at a key, or above one, that a sweep gives which cannot be expanded."""
+    dotted = ".".join(map(str, problem.path))
+    return any(f"{key}.".startswith(f"{dotted}.") for key in keys)
+
+
+def canonical(scenario: Scenario) -> dict[str, Any]:
+    """What ``scenario`` says as plain JSON values with explicit units, its keys in one order: for hashing."""
+    return _ordered(scenario.model_dump(mode="json"))
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _ordered(value[key]) for key in sorted(value)}
+    return [_ordered(item) for item in value] if isinstance(value, list) else value
+
+
+def dump(scenario: Scenario) -> str:
+    """``scenario`` as YAML, resolved and with explicit units; it loads back to an equal scenario."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it None
+    text = io.StringIO()
+    yaml.dump(scenario.model_dump(mode="json"), text)
+    return text.getvalue()

@@ -1,0 +1,382 @@
+"""The scenario's schema: what a YAML file may say, with every key documented where it is defined.
+
+Only what needs no other room is checked here. The options of a topology, a task, a model and the like are
+kept as they are, and checked by the room that owns them.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from simnet.scenario.errors import Problem, ScenarioError, describe
+from simnet.scenario.expect import parse_expectation
+from simnet.scenario.fields import (
+    Bandwidth,
+    Component,
+    Integer,
+    Label,
+    Number,
+    Open,
+    Positive,
+    PositiveInteger,
+    Section,
+    default_label,
+)
+from simnet.scenario.interval import Interval
+from simnet.scenario.source import Source
+from simnet.units import Bytes, Count, FlopsPerSecond, Seconds
+
+
+class AlgorithmEntry(Component):
+    """An algorithm to run, with its hyperparameters."""
+
+    name: str = Field(description="The algorithm's name, or module:Class for your own.", min_length=1)
+    label: Label = Field(
+        "",
+        description="What it is called in results and in `expect`; its name if not given.",
+        validate_default=False,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_label(cls, value: object) -> object:
+        entry = {"name": value} if isinstance(value, str) else value
+        if isinstance(entry, dict) and isinstance(entry.get("name"), str) and entry.get("label") is None:
+            return {**entry, "label": default_label(entry["name"])}
+        return entry
+
+
+class TopologyConfig(Open):
+    """The shape of the network."""
+
+    kind: str = Field(
+        description="star, full-mesh, ring, explicit (nodes and links), or a networkx generator's name.",
+        min_length=1,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_kind(cls, value: object) -> object:
+        return {"kind": value} if isinstance(value, str) else value
+
+
+class LinkConfig(Section):
+    """What every link of the network is like, unless it says otherwise."""
+
+    bandwidth: Bandwidth = Field(description="Capacity in each direction, such as 100 Mbps or 12.5 MB/s.")
+    latency: Seconds = Field(description="Time from one end to the other, such as 25 ms; 0 is allowed.")
+    duplex: Literal["full", "half"] = Field(
+        "full", description="full: a capacity per direction; half: both directions share one."
+    )
+
+
+class NetworkConfig(Section):
+    """How the workers are connected."""
+
+    topology: TopologyConfig = Field(description="The shape of the network: a kind with its options.")
+    link: LinkConfig = Field(description="Bandwidth and latency of every link.")
+    routing: Literal["latency", "hops", "bandwidth"] = Field(
+        "latency",
+        description="What a shortest path minimises; bandwidth means the sum of inverse bandwidths.",
+    )
+    collectives: Literal["fluid", "stepwise"] = Field(
+        "fluid",
+        description="fluid: a collective is one operation; stepwise: every message of it is simulated.",
+    )
+    all_reduce: Literal["ring", "tree", "auto"] = Field(
+        "ring", description="The all-reduce algorithm; auto chooses by message size."
+    )
+    model: Literal["ideal"] = Field(
+        "ideal", description="ideal: max-min fair sharing, latency once per message."
+    )
+
+
+class DeviceConfig(Section):
+    """A device described in place rather than by the name of a profile."""
+
+    flops: Annotated[FlopsPerSecond, Positive] = Field(description="Peak rate, such as 35 TFLOP/s.")
+    achieved: Annotated[Number, Field(gt=0, le=1)] = Field(
+        description="Fraction of the peak that training achieves, above 0 and up to 1."
+    )
+    memory: Annotated[Bytes, Positive] | None = Field(None, description="Memory, such as 24 GiB.")
+
+
+def _device_form(value: object) -> str:
+    return "<inline>" if isinstance(value, dict | DeviceConfig) else "<name>"
+
+
+Device = Annotated[
+    Annotated[str, Tag("<name>"), Field(min_length=1)] | Annotated[DeviceConfig, Tag("<inline>")],
+    Discriminator(_device_form),
+]
+
+
+class WorkerGroup(Section):
+    """Workers that are alike."""
+
+    count: PositiveInteger | None = Field(None, description="How many; the rest of the hosts if not given.")
+    nodes: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None, description="The hosts that are meant, by name, instead of a count."
+    )
+    device: Device = Field(
+        description="A device profile's name (see `simnet list devices`), or one in place."
+    )
+    speed: Annotated[Number, Field(gt=0)] = Field(
+        1.0, description="Speed relative to the device; 0.5 is half as fast."
+    )
+    uplink: Bandwidth | None = Field(None, description="Bandwidth limit of what each of them sends.")
+    downlink: Bandwidth | None = Field(None, description="Bandwidth limit of what each of them receives.")
+
+    @model_validator(mode="after")
+    def _count_or_nodes(self) -> Self:
+        if self.count is not None and self.nodes is not None:
+            raise ScenarioError.at(("count",), "given twice: `nodes` says how many", given=self.count)
+        return self
+
+
+class ServerConfig(Section):
+    """The server, for algorithms that need one."""
+
+    node: str | None = Field(
+        None, description="The host that it runs on; chosen by the topology if not given."
+    )
+    device: Device = Field("cpu", description="A device profile's name, or one in place.")
+    speed: Annotated[Number, Field(gt=0)] = Field(1.0, description="Speed relative to the device.")
+    uplink: Bandwidth | None = Field(None, description="Bandwidth limit of what it sends.")
+    downlink: Bandwidth | None = Field(None, description="Bandwidth limit of what it receives.")
+
+
+class ChargeAs(Section):
+    """The larger task that the clock and the bytes pretend is being trained."""
+
+    parameters: Annotated[Count, Positive] = Field(
+        description="Parameters of the pretended model, such as 1.3B."
+    )
+    tokens_per_step: Annotated[Count, Positive] | None = Field(
+        None, description="Tokens that one step of one worker is charged for."
+    )
+    samples_per_step: Annotated[Count, Positive] | None = Field(
+        None, description="Samples that one step of one worker is charged for."
+    )
+
+    @model_validator(mode="after")
+    def _tokens_or_samples(self) -> Self:
+        if self.tokens_per_step is not None and self.samples_per_step is not None:
+            raise ScenarioError.at(
+                ("samples_per_step",),
+                "given beside `tokens_per_step`",
+                given=self.samples_per_step,
+                expected="one of tokens_per_step, samples_per_step",
+            )
+        return self
+
+
+def _batch_size(value: object) -> object:
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0 and value > 0
+    if value != "full" and not whole:
+        expected = "a whole number above zero, or full"
+        raise ScenarioError.at((), "not a batch size", given=value, expected=expected)
+    return value
+
+
+class TaskConfig(Open):
+    """What is learned. Further keys belong to the task that is named."""
+
+    name: str = Field(
+        description="classification, language-model, quadratic, or module:attribute.", min_length=1
+    )
+    dataset: Component | None = Field(None, description="The dataset: a name, or a mapping with its options.")
+    model: Component | None = Field(None, description="The model: a name, or a mapping with its options.")
+    partition: Component = Field(
+        Component(name="iid"),
+        description="How the samples are split over the workers: iid, dirichlet, by-class.",
+    )
+    batch_size: Annotated[int | Literal["full"], BeforeValidator(_batch_size)] = Field(
+        description="Samples per worker and step, or full for all of a worker's samples."
+    )
+    optimizer: Component = Field(description="The workers' optimizer with its hyperparameters.")
+    charge_as: ChargeAs | None = Field(
+        None, description="Pretend a larger model: its compute time and its bytes."
+    )
+
+
+class StopConfig(Section):
+    """When a run ends: at the first of these that comes true. One of time, steps and bytes is needed."""
+
+    time: Annotated[Seconds, Positive] | None = Field(None, description="Virtual time, such as 30 min.")
+    steps: PositiveInteger | None = Field(None, description="Steps per worker (mean over the workers).")
+    loss: Number | None = Field(
+        None, description="Held-out loss of the model that the method would hand over."
+    )
+    bytes: Annotated[Bytes, Positive] | None = Field(None, description="Bytes sent in total, such as 10 GB.")
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.time is None and self.steps is None and self.bytes is None:
+            raise ScenarioError.at((), "a run might never end", expected="at least one of time, steps, bytes")
+        return self
+
+
+def _interval(value: object) -> Interval:
+    return value if isinstance(value, Interval) else Interval.parse(value)
+
+
+class EvaluateConfig(Section):
+    """When the model is evaluated on held-out data, which costs no virtual time."""
+
+    every: Annotated[
+        Interval,
+        BeforeValidator(_interval),
+        PlainSerializer(str, return_type=str, when_used="json"),
+        WithJsonSchema({"type": "string", "examples": ["30 s", "10 steps"]}),
+    ] = Field(description="Interval in virtual time (30 s) or in steps (10 steps).")
+    samples: PositiveInteger | None = Field(
+        None, description="At most so many held-out samples; all if not given."
+    )
+
+    @property
+    def seconds(self) -> float | None:
+        """The interval in virtual seconds, or None where it is counted in steps."""
+        return self.every.seconds
+
+    @property
+    def steps(self) -> int | None:
+        """The interval in steps, or None where it is a time."""
+        return self.every.steps
+
+
+def _one_group_or_more(value: object) -> object:
+    return [value] if isinstance(value, dict | WorkerGroup) else value
+
+
+def _torch_device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise ScenarioError.at(
+            (),
+            "not a device to compute on",
+            given=value,
+            expected="one of auto, cpu, cuda, cuda:0, cuda:1, ...",
+        )
+    return value
+
+
+class Scenario(Section):
+    """A scenario, checked as far as the schema can: a network, machines, a task, algorithms to compare.
+
+    Equality is that of what it says, not of where it was read.
+    """
+
+    name: Label = Field(description="Names the folder of its results.")
+    description: str = Field("", description="For people: the question that it answers.")
+    seed: Annotated[Integer, Field(ge=0)] = Field(0, description="Seed of all randomness.")
+    device: Annotated[str, AfterValidator(_torch_device)] = Field(
+        "auto",
+        description="Where torch computes here: auto, cpu, cuda or cuda:i. Not part of the simulation.",
+    )
+    threads: PositiveInteger | None = Field(None, description="torch threads; all cores if not given.")
+    network: NetworkConfig = Field(description="The network between the workers.")
+    workers: Annotated[tuple[WorkerGroup, ...], BeforeValidator(_one_group_or_more), Field(min_length=1)] = (
+        Field(description="The machines: one group of equal workers, or a list of groups.")
+    )
+    server: ServerConfig | None = Field(None, description="The server, for algorithms that need one.")
+    task: TaskConfig = Field(description="What is learned.")
+    algorithms: Annotated[tuple[AlgorithmEntry, ...], Field(min_length=1)] = Field(
+        description="The algorithms to compare, each with its hyperparameters."
+    )
+    stop: StopConfig = Field(description="When a run ends.")
+    evaluate: EvaluateConfig = Field(description="When the model is evaluated on held-out data.")
+    sweep: dict[str, list[Any]] = Field(
+        default={}, description="Dotted keys with lists of values: the scenario is run for every combination."
+    )
+    expect: tuple[str, ...] = Field(
+        (),
+        description="Comparisons that must hold, such as final_loss(diloco) < 2.6, for `simnet check`.",
+    )
+
+    _source: Source | None = PrivateAttr(None)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether ``other`` says the same."""
+        return isinstance(other, Scenario) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment]  # holds dicts
+
+    @field_validator("workers")
+    @classmethod
+    def _one_rest_at_most(cls, groups: tuple[WorkerGroup, ...]) -> tuple[WorkerGroup, ...]:
+        rest = [i for i, group in enumerate(groups) if group.count is None and group.nodes is None]
+        if len(rest) > 1:
+            raise ScenarioError.at(
+                (rest[1],),
+                f"group {rest[0]} already takes the rest of the hosts",
+                expected="`count` or `nodes` in every group but one",
+            )
+        return groups
+
+    @field_validator("algorithms")
+    @classmethod
+    def _labels_differ(cls, entries: tuple[AlgorithmEntry, ...]) -> tuple[AlgorithmEntry, ...]:
+        labels = [entry.label for entry in entries]
+        problems = [
+            Problem(
+                (i,),
+                f"a second algorithm called {label}",
+                label,
+                "a `label:` of its own",
+                f"label: {label}-{i + 1}",
+            )
+            for i, label in enumerate(labels)
+            if label in labels[:i]
+        ]
+        if problems:
+            raise ScenarioError(problems)
+        return entries
+
+    @field_validator("expect")
+    @classmethod
+    def _expectations_parse(cls, lines: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        entries = info.data.get("algorithms")  # absent where they are wrong themselves
+        labels = None if entries is None else [entry.label for entry in entries]
+        problems: list[Problem] = []
+        for i, line in enumerate(lines):
+            try:
+                parse_expectation(line, labels, (i,))
+            except ScenarioError as error:
+                problems += error.problems
+        if problems:
+            raise ScenarioError(problems)
+        return lines
+
+    @property
+    def source(self) -> Source | None:
+        """The file that it was read from, or None where it was made in Python."""
+        return self._source
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of its file, where plugins and data files named in it are looked for first."""
+        return self._source.folder if self._source else None
+
+    def read_from(self, source: Source) -> Self:
+        """The same scenario, which knows where it was read."""
+        copy = self.model_copy()
+        copy._source = source
+        return copy
+
+    def explain(self, error: ScenarioError) -> str:
+        """``error`` for people, with the file and lines of this scenario."""
+        return describe(error, self._source)

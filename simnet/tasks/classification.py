@@ -1,0 +1,75 @@
+"""Classification of labelled samples."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simnet.scenario import Component, Scenario
+from simnet.streams import Streams
+from simnet.tasks.batches import full_batches, shuffled_batches
+from simnet.tasks.components import check_model, make_samples, make_shares, model_maker
+from simnet.tasks.entry import Options, Origin
+from simnet.tasks.losses import accuracy, cross_entropy
+from simnet.tasks.task import Task
+
+HELD_OUT_SAMPLES = 1024
+"""Held-out samples that are used unless `evaluate.samples` says otherwise."""
+
+
+class ClassificationOptions(Options):
+    """Options of `classification` besides dataset, model, partition and batch size: none."""
+
+
+def build_classification(
+    options: ClassificationOptions, scenario: Scenario, workers: int, device: torch.device
+) -> Task:
+    """Cross entropy and accuracy on a labelled dataset; by default an `mlp` on `digits`."""
+    config, streams = scenario.task, Streams(scenario.seed)
+
+    def origin(key: str) -> Origin:
+        return Origin(config.name, ("task", key), scenario.folder, streams)
+
+    samples = make_samples(config.dataset or Component(name="digits"), origin("dataset"))
+    shares = make_shares(config.partition, samples.targets.numpy(), workers, origin("partition"))
+    make_model = model_maker(
+        config.model or Component(name="mlp"), samples.shape, samples.classes, device, origin("model")
+    )
+    chosen = held_out_subset(len(samples.held_out_targets), scenario.evaluate.samples or HELD_OUT_SAMPLES)
+    held_out = samples.held_out_inputs[chosen].to(device), samples.held_out_targets[chosen].to(device)
+    trial = samples.inputs[:2].to(device)
+    check_model(make_model(), trial, (len(trial), samples.classes), origin("model"))
+
+    inputs, targets = samples.inputs.to(device), samples.targets.to(device)
+
+    def take(rows: Tensor, _: Sequence[int]) -> tuple[Tensor, Tensor]:
+        flat = rows.flatten().to(device)
+        return (
+            inputs.index_select(0, flat).view(*rows.shape, *samples.shape),
+            targets.index_select(0, flat).view(rows.shape),
+        )
+
+    source = (
+        full_batches(shares, take)
+        if config.batch_size == "full"
+        else shuffled_batches(shares, config.batch_size, streams, take)
+    )
+    return Task(
+        name=config.name,
+        batch_sizes=source.batch_sizes,
+        samples=tuple(len(share) for share in shares),
+        make_model=make_model,
+        loss=cross_entropy,
+        metrics={"accuracy": accuracy},
+        source=source,
+        held_out=held_out,
+    )
+
+
+def held_out_subset(available: int, cap: int) -> Tensor:
+    """Indices of at most `cap` of the held-out samples, in order: a random choice that is always the same."""
+    if available <= cap:
+        return torch.arange(available)
+    order = Streams(0).generator("held-out").permutation(available)
+    return torch.from_numpy(np.sort(order[:cap]))
