@@ -96,7 +96,7 @@ def plans(scenario: Scenario) -> list[Plan]:
     cost = CostModel.of(scenario, task, optimizer, any_topology)
     made = []
     for entry, method in zip(scenario.algorithms, methods, strict=True):
-        alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}})
+        alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}, "expect": ()})
         world = World(alone, topologies[_needs_server(method)], task, cost)
         made.append(Plan(alone, entry.label, method, world, optimizer, device))
     return made

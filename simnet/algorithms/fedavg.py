@@ -1,8 +1,8 @@
 """FedAvg."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from math import ceil
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -31,7 +31,7 @@ class FedAvg(Algorithm):
     server_lr: PositiveFloat = Field(1.0, description="Server learning rate (eta).")
     weighting: Weighting = Field("samples", description="Weight p_k: the client's samples, or the same for all.")
 
-    def roles(self) -> Mapping[str, Callable[[Node], Awaitable[None]]]:
+    def roles(self) -> Mapping[str, Callable[[Node], Coroutine[Any, Any, None]]]:
         return {"server": self.server, "worker": self.worker}
 
     async def server(self, node: Node) -> None:

@@ -1,7 +1,7 @@
 """FedBuff."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -31,7 +31,7 @@ class FedBuff(Algorithm):
         0.5, description="a in the weight 1 / (1 + staleness)^a; 0 ignores staleness."
     )
 
-    def roles(self) -> Mapping[str, Callable[[Node], Awaitable[None]]]:
+    def roles(self) -> Mapping[str, Callable[[Node], Coroutine[Any, Any, None]]]:
         return {"server": self.server, "worker": self.worker}
 
     async def server(self, node: Node) -> None:

@@ -9,14 +9,16 @@ Listed = tuple[str, str, list[str]]
 """Name, one line, and one line per option."""
 
 
-def components() -> dict[str, dict[str, type[BaseModel]]]:
+def components() -> dict[str, dict[str, type[BaseModel] | None]]:
     """Options of everything that can be named, by kind."""
     from simnet.algorithms import algorithm_registry
+    from simnet.compute import DEVICES
     from simnet.network import topologies
     from simnet.optim import registry as optimizers
-    from simnet.tasks import datasets, models, partitions, tasks
+    from simnet.tasks.registry import datasets, models, partitions, tasks
 
     return {
+        "devices": dict.fromkeys(DEVICES),
         "algorithms": dict(algorithm_registry()),
         "topologies": dict(topologies),
         "optimizers": dict(optimizers),
@@ -51,26 +53,27 @@ def _optimizers() -> Iterator[Listed]:
 
 
 def _datasets() -> Iterator[Listed]:
-    from simnet.tasks import datasets
+    from simnet.tasks.registry import datasets
 
     for name, entry in datasets.items():
         yield name, entry.summary, options(entry.options)
 
 
 def _model_entries() -> Iterator[Listed]:
-    from simnet.tasks import models
+    from simnet.tasks.registry import models
 
     for name, entry in models.items():
         yield name, entry.summary, options(entry.options)
 
 
 def _devices() -> Iterator[Listed]:
-    from simnet.compute import devices
+    from simnet.compute import DEVICES
     from simnet.units import format_bytes, format_flops
 
-    for name, device in devices.items():
-        figures = f"{format_flops(device.flops)} peak, {device.achieved:.0%} of it achieved, {format_bytes(device.memory)}"
-        yield name, figures, [device.source]
+    for name, device in DEVICES.items():
+        memory = "" if device.memory is None else f", {format_bytes(device.memory)} of memory"
+        peak = f"{format_flops(device.flops)} ({device.precision}), {device.achieved:.0%} of it achieved{memory}"
+        yield name, peak, [device.source, f"achieved: {device.achieved_source}"]
 
 
 _LISTINGS: dict[str, Callable[[], Iterator[Listed]]] = {

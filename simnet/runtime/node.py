@@ -5,7 +5,7 @@ simulated clock and over real sockets.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -248,7 +248,7 @@ class Algorithm(BaseModel):
     """What `stop: {steps: N}` means: N steps for each worker, or N on average (asynchronous methods, where
     fast workers take more)."""
 
-    def roles(self) -> Mapping[str, Callable[[Node], Awaitable[None]]]:
+    def roles(self) -> Mapping[str, Callable[[Node], Coroutine[Any, Any, None]]]:
         """The coroutine of each role that the method needs."""
         return {"worker": self.worker}
 

@@ -6,7 +6,7 @@ when the slowest edge does: `rounds * max_i(a_i + n / (p B_i))`, the bulk-synchr
 uncongested network and takes p flows instead of 2 p (p - 1).
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,10 @@ from simnet.runtime.waiting import Until
 if TYPE_CHECKING:
     from simnet.runtime.simulated import SimulatedRun
     from simnet.runtime.simulated_node import SimulatedNode
+
+
+CollectiveTag = tuple[str, tuple[str, ...], int]
+"""Kind, members, and the how-manieth call of this kind by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,10 @@ class FluidRings:
 
     def __init__(self, run: "SimulatedRun") -> None:
         self._run = run
-        self._gatherings: dict[Hashable, Gathering] = {}
+        self._gatherings: dict[CollectiveTag, Gathering] = {}
 
     async def all_reduce(
-        self, node: "SimulatedNode", tensor: Tensor, op: Reduction, group: tuple[str, ...], tag: Hashable
+        self, node: "SimulatedNode", tensor: Tensor, op: Reduction, group: tuple[str, ...], tag: CollectiveTag
     ) -> Tensor:
         """2(p-1) rounds of n/p bytes on each edge."""
 
@@ -62,7 +66,7 @@ class FluidRings:
         return reduced
 
     async def reduce_scatter(
-        self, node: "SimulatedNode", tensor: Tensor, op: Reduction, group: tuple[str, ...], tag: Hashable
+        self, node: "SimulatedNode", tensor: Tensor, op: Reduction, group: tuple[str, ...], tag: CollectiveTag
     ) -> Tensor:
         """p-1 rounds of n/p bytes on each edge."""
 
@@ -75,7 +79,7 @@ class FluidRings:
         return shares[group.index(node.id)]
 
     async def all_gather(
-        self, node: "SimulatedNode", payload: Any, group: tuple[str, ...], tag: Hashable
+        self, node: "SimulatedNode", payload: Any, group: tuple[str, ...], tag: CollectiveTag
     ) -> list[Any]:
         """p-1 rounds; the edge out of a member carries every payload but that of the next member."""
 
@@ -95,7 +99,7 @@ class FluidRings:
         node: "SimulatedNode",
         payload: Any,
         group: tuple[str, ...],
-        tag: Hashable,
+        tag: CollectiveTag,
         plan: Callable[[list[Any]], Ring],
     ) -> Any:
         """Wait for every member; the last to come starts the flows."""
@@ -110,7 +114,7 @@ class FluidRings:
         absent = [member for member, held in zip(group, gathering.payloads, strict=True) if held is None]
         return await node.wait(gathering.done, f"{tag[0]} with {', '.join(absent) or 'its flows'}")
 
-    async def _flow(self, group: Sequence[str], tag: Any, ring: Ring, done: simpy.Event) -> None:
+    async def _flow(self, group: Sequence[str], tag: CollectiveTag, ring: Ring, done: simpy.Event) -> None:
         arrivals = []
         for rank, member in enumerate(group):
             source, target = self._run.nodes[member], self._run.nodes[group[(rank + 1) % len(group)]]
@@ -121,7 +125,7 @@ class FluidRings:
                 target,
                 ring.rounds * model_bytes,
                 ring.rounds * other_bytes,
-                kind=str(tag[0]),
+                kind=tag[0],
                 extra_latency=(ring.rounds - 1) * latency,
             )
             arrivals.append(transfer.delivered)

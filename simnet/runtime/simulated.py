@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import simpy
+from simpy.events import EventPriority
 from torch import Tensor
 
 from simnet.compute import CostModel, Engine, GradientJob, Job, TrainJob, TrainResult
@@ -26,7 +27,7 @@ from simnet.tasks import Task as LearningTask
 
 T = TypeVar("T")
 
-FLUSH_PRIORITY = 2
+FLUSH_PRIORITY = EventPriority(2)
 """SimPy priority of the engine's flush: after every normal event of an instant, before the network's solve."""
 REPORT_SECONDS = 0.1
 STUCK_EVENTS = 2_000_000
@@ -40,10 +41,10 @@ class DeadlockError(Exception):
 class Method(Protocol):
     """What the runtime needs to know of an algorithm (see `runtime.node.Algorithm`)."""
 
-    evaluated_role: str
-    step_budget: str
+    evaluated_role: ClassVar[str]
+    step_budget: ClassVar[Literal["each", "mean"]]
 
-    def roles(self) -> Mapping[str, Callable[[Node], Any]]:
+    def roles(self) -> Mapping[str, Callable[[Node], Coroutine[Any, Any, None]]]:
         """The coroutine of each role."""
 
 
@@ -324,8 +325,7 @@ class SimulatedRun:
             raise ValueError(f"{source.id} sends to {to!r}, which is not a node: {', '.join(self.nodes)}")
         target = self.nodes[to]
         model_bytes, other_bytes = payload_bytes(payload)
-        kind = tag if isinstance(tag, str) else str(tag[0][0] if isinstance(tag[0], tuple) else tag[0])
-        transfer = self.carry(source, target, model_bytes, other_bytes, kind=kind)
+        transfer = self.carry(source, target, model_bytes, other_bytes, kind=_kind(tag))
         message = Message(source.id, tag, payload, source.version, source.now, transfer.bytes)
         transfer.delivered.callbacks.append(lambda _: target.deliver(message))
         return transfer
@@ -408,3 +408,10 @@ def _work_done(job: Job) -> tuple[int, int]:
             return 1, 0
         case _:
             return 0, 1
+
+
+def _kind(tag: Hashable) -> str:
+    """What `transfers.parquet` calls a message: its tag, or the first name in it."""
+    while isinstance(tag, tuple) and tag:
+        tag = tag[0]
+    return str(tag)

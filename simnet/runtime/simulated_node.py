@@ -1,7 +1,7 @@
 """`Node` under the simulated clock: SimPy says when, the fluid network how long, the engine what."""
 
 from collections.abc import Callable, Coroutine, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 import simpy
@@ -16,6 +16,7 @@ from simnet.runtime.collectives import (
     tree_broadcast,
 )
 from simnet.runtime.node import Cancelled, Gradient, Message, Node, Task, Timeout
+from simnet.runtime.rings import CollectiveTag
 from simnet.runtime.waiting import Mailbox, SimulatedTask, Until
 
 if TYPE_CHECKING:
@@ -214,9 +215,9 @@ class SimulatedNode(Node):
     async def recv(
         self, sender: str | None = None, tag: Hashable = "", *, timeout: float | None = None
     ) -> Message:
-        message = self._mailbox.take(sender, tag)
-        if message is not None:
-            return message
+        kept = self._mailbox.take(sender, tag)
+        if kept is not None:
+            return kept
         started = self.now
         arrival = self._mailbox.ask(sender, tag)
         awaited = f"a message {tag!r} from {sender or 'anyone'}"
@@ -232,8 +233,7 @@ class SimulatedNode(Node):
         if not arrival.triggered:
             self._mailbox.withdraw(tag, arrival)
             raise Timeout(f"{self.id} waited {timeout} s for {awaited}")
-        received: Message = arrival.value
-        return received
+        return cast(Message, arrival.value)
 
     async def exchange(self, peer: str, payload: Any, tag: Hashable = "") -> Any:
         sending = self.spawn(self.send(peer, payload, tag))
@@ -296,7 +296,7 @@ class SimulatedNode(Node):
             with self._span("barrier"):
                 await tree_barrier(self, members, tag)
 
-    def _collective(self, kind: str, group: Sequence[str] | None) -> tuple[tuple[str, ...], Hashable]:
+    def _collective(self, kind: str, group: Sequence[str] | None) -> tuple[tuple[str, ...], CollectiveTag]:
         """The members, and a tag that the n-th call of this kind shares at each of them."""
         members = self.members(self.role) if group is None else tuple(group)
         if self.id not in members:

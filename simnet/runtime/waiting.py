@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Coroutine, Generator, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import simpy
 
@@ -32,7 +32,8 @@ class SimulatedTask(Task[T]):
     def __init__(self, env: simpy.Environment, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
         self._guarded = _ending_quietly(coroutine)
-        self._process = env.process(self._guarded)
+        # SimPy drives a coroutine as it does a generator: by send() and throw().
+        self._process = env.process(cast(Generator[simpy.Event, Any, Any], self._guarded))
 
     def __await__(self) -> Generator[simpy.Event, T, T]:
         return Until[T](self._process).__await__()

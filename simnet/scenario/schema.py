@@ -71,6 +71,8 @@ class TopologyConfig(Open):
     @model_validator(mode="before")
     @classmethod
     def _from_kind(cls, value: object) -> object:
+        if isinstance(value, dict) and "kind" not in value and "links" in value:
+            return {"kind": "explicit", **value}
         return {"kind": value} if isinstance(value, str) else value
 
 
@@ -88,7 +90,9 @@ class NetworkConfig(Section):
     """How the workers are connected."""
 
     topology: TopologyConfig = Field(description="The shape of the network: a kind with its options.")
-    link: LinkConfig = Field(description="Bandwidth and latency of every link.")
+    link: LinkConfig | None = Field(
+        None, description="Bandwidth and latency of every link that does not say its own."
+    )
     routing: Literal["latency", "hops", "bandwidth"] = Field(
         "latency",
         description="What a shortest path minimises; bandwidth means the sum of inverse bandwidths.",
@@ -298,7 +302,11 @@ class Scenario(Section):
         description="The algorithms to compare, each with its hyperparameters."
     )
     stop: StopConfig = Field(description="When a run ends.")
-    evaluate: EvaluateConfig = Field(description="When the model is evaluated on held-out data.")
+    evaluate: EvaluateConfig = Field(
+        None,
+        validate_default=True,
+        description="When the model is evaluated on held-out data; if not given, twenty times over `stop`.",
+    )
     sweep: dict[str, list[Any]] = Field(
         default={}, description="Dotted keys with lists of values: the scenario is run for every combination."
     )
@@ -314,6 +322,20 @@ class Scenario(Section):
         return isinstance(other, Scenario) and self.__dict__ == other.__dict__
 
     __hash__ = None  # type: ignore[assignment]  # holds dicts
+
+    @field_validator("evaluate", mode="before")
+    @classmethod
+    def _twenty_times(cls, value: object, info: ValidationInfo) -> object:
+        stop = info.data.get("stop")  # absent where it is wrong itself
+        if value is not None or stop is None:
+            return value if value is not None else {"every": "1 steps"}
+        if stop.steps is not None:
+            return {"every": f"{max(1, stop.steps // 20)} steps"}
+        if stop.time is not None:
+            return {"every": f"{stop.time / 20!r} s"}
+        raise ScenarioError.at(
+            (), "missing key", expected="every: 30 s, or every: 10 steps, where only bytes limit a run"
+        )
 
     @field_validator("workers")
     @classmethod

@@ -34,8 +34,8 @@ class KeyedBatches:
     """Rows in one block of each worker."""
     draw: Callable[[int, int], Rows]
     """The rows of a block, `[block rows, ...]`, given the worker and the block."""
-    take: Callable[[Tensor, Sequence[int]], tuple[Tensor, Tensor]]
-    """Inputs and targets, given rows `[steps, n, batch, ...]` and the n workers that they are for."""
+    take: Callable[[Tensor], tuple[Tensor, Tensor]]
+    """Inputs and targets, given rows `[steps, n, batch, ...]`."""
     _blocks: dict[int, dict[int, Rows]] = field(default_factory=dict, repr=False)
 
     def gather(self, requests: Sequence[tuple[int, int]], steps: int) -> tuple[Tensor, Tensor]:
@@ -46,7 +46,7 @@ class KeyedBatches:
         batch = self.batch_sizes[requests[0][0]]
         pieces = [self._rows(worker, start * batch, steps * batch) for worker, start in requests]
         rows = np.stack([piece.reshape(steps, batch, *piece.shape[1:]) for piece in pieces], axis=1)
-        return self.take(torch.from_numpy(rows), [worker for worker, _ in requests])
+        return self.take(torch.from_numpy(rows))
 
     def _rows(self, worker: int, first: int, count: int) -> Rows:
         size = self.block_rows[worker]
@@ -71,9 +71,7 @@ class KeyedBatches:
         return kept[block]
 
 
-def full_batches(
-    shares: Sequence[Rows], take: Callable[[Tensor, Sequence[int]], tuple[Tensor, Tensor]]
-) -> KeyedBatches:
+def full_batches(shares: Sequence[Rows], take: Callable[[Tensor], tuple[Tensor, Tensor]]) -> KeyedBatches:
     """Every batch of a worker is all its rows, in their order."""
     sizes = tuple(len(share) for share in shares)
     return KeyedBatches(sizes, sizes, lambda worker, block: shares[worker], take)
@@ -83,7 +81,7 @@ def shuffled_batches(
     shares: Sequence[NDArray[np.int64]],
     batch_size: int,
     streams: Streams,
-    take: Callable[[Tensor, Sequence[int]], tuple[Tensor, Tensor]],
+    take: Callable[[Tensor], tuple[Tensor, Tensor]],
 ) -> KeyedBatches:
     """A worker goes through its samples in a new random order in each epoch.
 
@@ -110,7 +108,7 @@ def drawn_batches(
     batch_size: int,
     streams: Streams,
     draw: Callable[[np.random.Generator, int, int], Rows],
-    take: Callable[[Tensor, Sequence[int]], tuple[Tensor, Tensor]],
+    take: Callable[[Tensor], tuple[Tensor, Tensor]],
 ) -> KeyedBatches:
     """Rows drawn independently: `draw(generator, worker, count)` gives `count` of them."""
     rows = -(-BLOCK_SAMPLES // batch_size) * batch_size

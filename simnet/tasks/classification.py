@@ -1,7 +1,5 @@
 """Classification of labelled samples."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -43,7 +41,7 @@ def build_classification(
 
     inputs, targets = samples.inputs.to(device), samples.targets.to(device)
 
-    def take(rows: Tensor, _: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def take(rows: Tensor) -> tuple[Tensor, Tensor]:
         flat = rows.flatten().to(device)
         return (
             inputs.index_select(0, flat).view(*rows.shape, *samples.shape),

@@ -1,7 +1,5 @@
 """Byte-level language modelling."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -66,14 +64,13 @@ def build_language_model(
     data = torch.from_numpy(text.data.astype(np.int64)).to(device)
     offsets = torch.arange(length, device=device)
 
-    def take(rows: Tensor, _: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def take(rows: Tensor) -> tuple[Tensor, Tensor]:
         windows = data[rows.to(device).unsqueeze(-1) + offsets]
         return windows[..., :-1], windows[..., 1:]
 
     held_starts = torch.from_numpy(windows_in_turn(blocks.spans(blocks.held_out), length))
-    held_out = take(
-        held_starts[held_out_subset(len(held_starts), scenario.evaluate.samples or HELD_OUT_WINDOWS)], ()
-    )
+    chosen = held_out_subset(len(held_starts), scenario.evaluate.samples or HELD_OUT_WINDOWS)
+    held_out = take(held_starts[chosen])
     trial = held_out[0][:2]
     check_model(make_model(), trial, (*trial.shape, VOCABULARY), origin("model"))
 

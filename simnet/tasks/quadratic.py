@@ -1,6 +1,5 @@
 """Heterogeneous quadratics: a convex problem whose optimum is known exactly."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from simnet.scenario import Scenario, ScenarioError
+from simnet.scenario import Problem, Scenario, ScenarioError
 from simnet.scenario.fields import Number, PositiveInteger
 from simnet.streams import Streams
 from simnet.tasks.batches import drawn_batches, full_batches
@@ -56,11 +55,17 @@ def build_quadratic(
 
     Raises `ScenarioError` where the scenario names a dataset, a model or a partition.
     """
-    for key in ("dataset", "model", "partition"):
-        if key in scenario.task.model_fields_set and getattr(scenario.task, key) is not None:
-            raise ScenarioError.at(
-                ("task", key), "quadratic makes its own data and model", expected=f"no `{key}`"
-            )
+    config = scenario.task
+    unused = {"dataset": config.dataset, "model": config.model}
+    if config.partition != type(config).model_fields["partition"].default:
+        unused["partition"] = config.partition
+    problems = [
+        Problem(("task", key), "quadratic makes its own data and model", value.name, f"no `{key}`")
+        for key, value in unused.items()
+        if value is not None
+    ]
+    if problems:
+        raise ScenarioError(problems)
     streams = Streams(scenario.seed)
     size = options.dimensions
     eigenvalues, vectors = _curvature(streams.generator("curvature"), size, options.condition)
@@ -81,14 +86,14 @@ def build_quadratic(
 
     exact = [np.append(own, excess)[None].astype(np.float32) for own in optima]
 
-    def take(rows: Tensor, _: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def take(rows: Tensor) -> tuple[Tensor, Tensor]:
         values = rows.to(device)
         return values[..., :-1], values[..., -1]
 
     def distance(outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs @ inverse_factor.to(outputs)).square().sum(-1)
 
-    batch_size = scenario.task.batch_size
+    batch_size = config.batch_size
     source = (
         full_batches(exact, take)
         if batch_size == "full"
@@ -96,7 +101,7 @@ def build_quadratic(
     )
     best = torch.from_numpy(optimum).float().to(device)
     return Task(
-        name=scenario.task.name,
+        name=config.name,
         batch_sizes=source.batch_sizes,
         samples=(1,) * workers,
         make_model=lambda: Quadratic(factor),

@@ -64,7 +64,7 @@ def test_every_reference_leads_somewhere_and_it_is_json(components: dict[str, An
 
 def test_every_key_of_a_scenario_is_there_with_its_description() -> None:
     schema = json_schema(COMPONENTS)
-    assert {"name", "network", "workers", "task", "algorithms", "stop", "evaluate"} == set(schema["required"])
+    assert {"name", "network", "workers", "task", "algorithms", "stop"} == set(schema["required"])
     assert all(key.get("description") for key in schema["properties"].values())
     assert schema["additionalProperties"] is False
     link = schema["$defs"]["LinkConfig"]["properties"]["bandwidth"]

@@ -96,7 +96,6 @@ def test_an_ambiguous_unit_is_told_with_both_right_spellings() -> None:
         ("- allreduce", "- {name: diloco}", 16, "algorithms.1"),
         ("{time: 1 min, steps: 1e3}", "\n  loss: 3", 17, "stop"),
         ("evaluate: {every: 1 s}", "evaluate:\n  samples: 1", 18, "evaluate.every"),
-        ("evaluate: {every: 1 s}", "", 1, "evaluate"),
     ],
 )
 def test_errors_carry_the_line_of_their_key(old: str, new: str, line: int, key: str) -> None:

@@ -220,7 +220,7 @@ def test_each_error_names_key_expectation_and_suggestion(
     assert found[at][2] == suggestion
 
 
-@pytest.mark.parametrize("key", ["name", "network", "workers", "task", "algorithms", "stop", "evaluate"])
+@pytest.mark.parametrize("key", ["name", "network", "workers", "task", "algorithms", "stop"])
 def test_what_has_no_default_must_be_given(key: str) -> None:
     found = problems({name: value for name, value in MINIMAL.items() if name != key})
     assert found[key][0] == "missing key"
@@ -381,3 +381,20 @@ def test_spellings_of_one_quantity_have_one_canonical_form() -> None:
     other = validated(Scenario, with_("network.link.bandwidth", "125 MB/s"), ())
     assert canonical(one) == canonical(other)
     assert list(canonical(one)) == sorted(canonical(one))
+
+
+@pytest.mark.parametrize(
+    ("stop", "steps", "seconds"),
+    [({"steps": 100}, 5, None), ({"steps": 7}, 1, None), ({"time": "1 h"}, None, 180.0)],
+)
+def test_evaluation_is_twenty_times_over_the_run_if_nothing_is_said(
+    stop: dict[str, Any], steps: int | None, seconds: float | None
+) -> None:
+    mapping = {key: value for key, value in MINIMAL.items() if key != "evaluate"}
+    evaluate = Scenario.model_validate({**mapping, "stop": stop}).evaluate
+    assert (evaluate.steps, evaluate.seconds) == (steps, seconds)
+
+
+def test_evaluation_must_be_given_where_nobody_can_say_how_long_a_run_takes() -> None:
+    mapping = {key: value for key, value in MINIMAL.items() if key != "evaluate"}
+    assert "evaluate" in problems({**mapping, "stop": {"bytes": "1 GB"}})
