@@ -22,7 +22,8 @@ from simnet.compute import CostModel, Engine
 from simnet.network import build_topology
 from simnet.optim import Optimizer, OptimizerConfig
 from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
-from simnet.runtime.simulated import Progress, SimulatedRun, World
+from simnet.runtime.simulated import SimulatedRun
+from simnet.runtime.world import Progress, World
 from simnet.scenario import (
     AlgorithmEntry,
     Document,

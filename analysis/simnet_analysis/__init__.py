@@ -3,12 +3,16 @@
 from simnet_analysis.curves import loss_figure
 from simnet_analysis.save import save_figure
 from simnet_analysis.table import comparison_table, default_target, format_table, table_cells
+from simnet_analysis.topology_map import MapLink, MapNode, topology_figure
 
 __all__ = [
+    "MapLink",
+    "MapNode",
     "comparison_table",
     "default_target",
     "format_table",
     "loss_figure",
     "save_figure",
     "table_cells",
+    "topology_figure",
 ]

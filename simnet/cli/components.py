@@ -43,7 +43,19 @@ def _algorithms() -> Iterator[Listed]:
 def _topologies() -> Iterator[Listed]:
     from simnet.network import topologies
 
-    return _models(topologies)
+    yield from _models(topologies)
+    yield (
+        "<any of networkx>",
+        "Any graph generator of networkx by its name, with or without _graph: {kind: grid_2d_graph, m: 4, n: 4}.",
+        ["<its parameters>: as networkx documents them; seed is the scenario's if not given"],
+    )
+
+
+def _networks() -> Iterator[Listed]:
+    from simnet.scenario import network_descriptions
+
+    for name, description in network_descriptions().items():
+        yield name, description, []
 
 
 def _optimizers() -> Iterator[Listed]:
@@ -79,6 +91,7 @@ def _devices() -> Iterator[Listed]:
 _LISTINGS: dict[str, Callable[[], Iterator[Listed]]] = {
     "algorithms": _algorithms,
     "topologies": _topologies,
+    "networks": _networks,
     "devices": _devices,
     "datasets": _datasets,
     "models": _model_entries,

@@ -11,6 +11,7 @@ class Kind(StrEnum):
 
     algorithms = "algorithms"
     topologies = "topologies"
+    networks = "networks"
     devices = "devices"
     datasets = "datasets"
     models = "models"

@@ -1,10 +1,11 @@
 """`simnet`: the commands, and how errors reach people."""
 
 import sys
+import warnings
 
 import typer
 
-from simnet.cli import check, init, listing, plot, run, schema, validate
+from simnet.cli import check, init, listing, plot, run, schema, topology, transfers, validate
 
 app = typer.Typer(
     name="simnet",
@@ -19,6 +20,8 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("validate")(validate.validate)
+app.command("topology")(topology.topology)
+app.command("transfers")(transfers.transfers)
 app.command("plot")(plot.plot)
 app.command("list")(listing.list_)
 app.command("init")(init.init)
@@ -35,13 +38,16 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
 ) -> None:
     pass
 
 
 def main() -> None:
     """Run the command line; users' mistakes end in a message and exit code 2, never in a traceback."""
+    warnings.showwarning = _plainly
     try:
         app()
     except KeyboardInterrupt:
@@ -55,6 +61,21 @@ def main() -> None:
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(code)
+
+
+def _plainly(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
+    """simnet's own warnings are for people: what they say, without the line of code that says it."""
+    if category.__module__.startswith("simnet."):
+        typer.echo(f"warning: {message}", err=True)
+    else:
+        typer.echo(warnings.formatwarning(message, category, filename, lineno, line), nl=False, err=True)
 
 
 def exit_code(error: Exception) -> int | None:

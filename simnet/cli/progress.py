@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from simnet.experiment import Watch
-from simnet.runtime.simulated import Progress as State
+from simnet.runtime.world import Progress as State
 from simnet.scenario import Document, StopConfig
 from simnet.units import format_seconds
 

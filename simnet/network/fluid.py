@@ -5,28 +5,41 @@ route latency after its last byte has left (latency last). All arrivals, departu
 one instant lead to one solve, which is the last thing to happen in that instant.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from heapq import heapify, heappop, heappush
-from math import inf, isfinite, ulp
-from typing import Protocol
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Protocol, get_args
 
 import simpy
-from simpy.events import NORMAL, EventPriority
+from simpy.events import EventPriority
 
-from simnet.network.allocator import Allocator
+from simnet.network.changes import LinkChanges
+from simnet.network.clock import Alarm
+from simnet.network.dynamics import Dynamics
+from simnet.network.flows import (
+    COMPILE_AFTER,
+    OWN_CAP,
+    SAME_INSTANT,
+    Backend,
+    PythonFlows,
+    numba_is_there,
+)
 from simnet.network.invariants import InvariantError
+from simnet.network.ledger import UNITS, Ledger, units
+from simnet.network.limits import Limits
+from simnet.network.metering import LinkMeter, LinkUse
 from simnet.network.routing import Route
 from simnet.network.transfer import Transfer
+from simnet.network.transport import IDEAL, Transport
+
+if TYPE_CHECKING:
+    from simnet.network.compiled_flows import CompiledFlows
 
 SOLVE_PRIORITY = EventPriority(3)
 """SimPy priority of the solve: after an instant's normal events (1) and the runtime's own work in it (2)."""
-SAME_INSTANT = 1e-9
-"""Seconds within which messages that are about to leave do so together."""
-NEGLIGIBLE = 1e-10
-"""A message that would take less than so many seconds more leaves at once."""
-_LEDGER_UNITS = 2**20
-"""The ledger counts whole units of 2^-20 bytes: integers add up exactly, in whatever order they come."""
+BACKEND_VARIABLE = "SIMNET_NETWORK_BACKEND"
+"""The environment variable that names the backend where the caller does not."""
 
 
 class RoutedResources(Protocol):
@@ -36,24 +49,23 @@ class RoutedResources(Protocol):
     def capacities(self) -> Sequence[float]:
         """Bytes per second of each resource."""
 
-    def route(self, source: str, target: str) -> Route:
+    @property
+    def fatpipes(self) -> frozenset[int]:
+        """Resources that cap each message and are never shared."""
+
+    @property
+    def resource_names(self) -> Sequence[str]:
+        """What each resource is called."""
+
+    @property
+    def dynamics(self) -> Dynamics | None:
+        """What changes, if anything does."""
+
+    def route(self, source: str, target: str, flow: int = 0) -> Route:
         """How messages get from one node to another."""
 
-
-class _Alarm(simpy.Event):
-    """An event that happens by itself after a delay; unlike a `Timeout` it has a priority."""
-
-    def __init__(
-        self,
-        env: simpy.Environment,
-        callback: Callable[[simpy.Event], None],
-        delay: float,
-        priority: EventPriority = NORMAL,
-    ) -> None:
-        super().__init__(env)
-        self._ok, self._value = True, None
-        self.callbacks.append(callback)
-        env.schedule(self, priority, delay)
+    def without(self, resources: frozenset[int]) -> "RoutedResources":
+        """The same with routes that avoid these resources."""
 
 
 class FluidNetwork:
@@ -62,33 +74,49 @@ class FluidNetwork:
     Args:
         env: The simulation that it belongs to.
         topology: Where messages can go, and over what.
+        transport: What else limits a message. With `serialised` nothing is shared: each receiver has one
+            inbound wire, and its j-th message arrives at max(previous arrival, sent) + bytes / bandwidth +
+            latency, where bandwidth is the least on its route; the sender hands it over at once.
         on_end: Called once with every transfer that is delivered or cancelled.
+        backend: What computes the rates; by default what the environment variable `SIMNET_NETWORK_BACKEND`
+            says, or `auto`.
     """
 
     def __init__(
         self,
         env: simpy.Environment,
         topology: RoutedResources,
+        transport: Transport = IDEAL,
         *,
         on_end: Callable[[Transfer], None] | None = None,
+        backend: Backend | None = None,
     ) -> None:
         self._env = env
         self._topology = topology
+        self._transport = transport
         self._on_end = on_end
-        self._allocator = Allocator(topology.capacities)
+        backend = backend or _backend_of_environment()
+        self._flows: PythonFlows | CompiledFlows = PythonFlows(topology.capacities, topology.fatpipes)
+        self._compile_after: float = COMPILE_AFTER if backend == "auto" and numba_is_there() else inf
+        if backend == "numba":
+            self._compile_after = -1
+        self._limits = Limits(transport, topology)
+        self._meter = LinkMeter(topology.capacities, env.now)
+        self._names = topology.resource_names
+        self._changes = None
+        if topology.dynamics is not None:
+            self._changes = LinkChanges(env, topology.dynamics, self.set_capacity, self._reroute)
+        self._per_flow_routes = getattr(topology, "ecmp", "none") == "flow"
         self._live: dict[int, Transfer] = {}
-        self._started = 0
-        self._ended = 0
+        self._routed: dict[int, None] = {}  # flows on the topology's routes, which may be others after a failure
+        self._ledger = Ledger()
         self.solves = 0
         """How often rates were computed."""
         self._solve_pending = False
         self._solved_at = env.now
-        # Predicted departures: (time, id, generation, transfer); those of another generation are stale.
-        self._departures: list[tuple[float, int, int, Transfer]] = []
-        self._timer: simpy.Event | None = None
+        self._timer: Alarm | None = None
         self._timer_at = inf
-        # The ledger, in units of 2^-20 bytes: what has left its source, and what became of it.
-        self._left = self._received = self._lost = self._local = 0
+        self._wire_free: dict[str, float] = {}  # when a receiver's wire is, if serialised
 
     # -- sending --------------------------------------------------------------------------------------
 
@@ -98,6 +126,7 @@ class FluidNetwork:
         target: str,
         bytes: float,
         *,
+        rounds: int = 1,
         extra_latency: float = 0.0,
         kind: str = "",
         raw_bytes: float | None = None,
@@ -107,14 +136,20 @@ class FluidNetwork:
         Between a node and itself it arrives without using the network. Raises what :meth:`send_along` raises,
         and `KeyError` for an unknown node.
         """
-        route = self._topology.route(source, target)
-        return self.send_along(route, bytes, extra_latency=extra_latency, kind=kind, raw_bytes=raw_bytes)
+        route = self._route(source, target, self._ledger.started)
+        transfer = self.send_along(
+            route, bytes, rounds=rounds, extra_latency=extra_latency, kind=kind, raw_bytes=raw_bytes
+        )
+        if self._changes is not None and transfer.status == "flowing":
+            self._routed[transfer.id] = None
+        return transfer
 
     def send_along(
         self,
         route: Route,
         bytes: float,
         *,
+        rounds: int = 1,
         extra_latency: float = 0.0,
         kind: str = "",
         raw_bytes: float | None = None,
@@ -126,6 +161,7 @@ class FluidNetwork:
         Args:
             route: Its way. A message without bytes only takes the route's latency.
             bytes: What the network carries.
+            rounds: For how many messages, one after another, it stands: it takes so many latencies.
             extra_latency: Seconds to add to the route's latency.
             kind: What it is, for the record.
             raw_bytes: What the payload really holds, for the record; `bytes` if not given.
@@ -133,59 +169,73 @@ class FluidNetwork:
             weight: Its share of a bottleneck, relative to that of other flows.
 
         Raises:
-            ValueError: `bytes` or `extra_latency` is negative or not finite, or the allocator refuses the
-            route,
-                cap or weight.
+            ValueError: `bytes` or `extra_latency` is negative or not finite, or the route, cap or weight is
+                not possible.
         """
         if not (isfinite(bytes) and bytes >= 0):
             raise ValueError(f"a message has zero or more bytes, not {bytes}")
         if not (isfinite(extra_latency) and extra_latency >= 0):
             raise ValueError(f"extra latency is zero or more seconds, not {extra_latency}")
         env = self._env
+        latency = route.latency + (rounds - 1) * route.latency
+        if self._changes is not None:
+            latency = self._changes.latency(route, rounds)
         transfer = Transfer(
-            id=self._started,
+            id=self._ledger.started,
             route=route,
             bytes=bytes,
             raw_bytes=bytes if raw_bytes is None else raw_bytes,
             kind=kind,
-            latency=route.latency + extra_latency,
+            latency=latency + extra_latency,
             cap=cap,
             weight=weight,
             start=env.now,
             sent=env.event(),
             delivered=env.event(),
+            carrier=self,
+            in_order=rounds == 1 and extra_latency == 0.0,
         )
         flows = bytes > 0 and not transfer.local
-        if flows:
-            self._allocator.add(transfer.id, route.resources, cap, weight)
-        self._started += 1
+        if flows and self._transport.serialised:
+            transfer.latency = self._wire_seconds(transfer)
+            flows = False
+        elif flows and self._transport.latency_first and transfer.latency > 0:
+            self._limits.check(transfer)
+            transfer.status = "waiting"
+            Alarm(env, partial(self._end_of_wait, transfer), transfer.latency)
+        elif flows:
+            self._flow(transfer)
+        self._ledger.started += 1
         self._live[transfer.id] = transfer
-        if flows:
-            self._touch()
-        else:
-            self._leave(transfer)
+        if not flows:
+            self._depart(transfer)
         return transfer
 
     def cancel(self, transfer: Transfer) -> None:
         """Stop a message: what has left is lost, the rest is never sent. No effect once it has ended."""
         if transfer.status == "flowing":
-            remaining = transfer.set_rate(0.0, self._env.now)
-            partial_bytes = _units(transfer.bytes - remaining)
-            self._left += partial_bytes
-            self._lost += partial_bytes
-            self._allocator.remove(transfer.id)
+            transfer.kept = self._stop(transfer)
+            partial_bytes = units(transfer.bytes - transfer.kept)
+            self._ledger.left += partial_bytes
+            self._ledger.lost += partial_bytes
             self._touch()
+        elif transfer.status == "waiting":
+            transfer.kept = transfer.bytes
         elif transfer.status == "sent":
             if not transfer.local:
-                self._lost += _units(transfer.bytes)
+                self._ledger.lost += units(transfer.bytes)
         else:
             return
         transfer.status = "cancelled"
         self._end(transfer)
 
     def set_capacity(self, resource: int, bytes_per_second: float) -> None:
-        """From now on a resource gives so much; 0 stalls flows. Raises `ValueError` if negative or NaN."""
-        self._allocator.set_capacity(resource, bytes_per_second)
+        """From now on a resource gives so much; 0 stalls flows. Raises `ValueError` if negative or NaN.
+
+        Receivers' wires, where there are such, are as fast as the network was when a message was sent.
+        """
+        self._flows.set_capacity(resource, bytes_per_second)
+        self._meter.set_capacity(resource, bytes_per_second, self._env.now)
         self._touch()
 
     def close(self) -> None:
@@ -207,50 +257,153 @@ class FluidNetwork:
 
     def bytes_sent_at(self, time: float) -> float:
         """What :attr:`bytes_sent` will be at `time`, which is not after the simulation's next event."""
-        return (self._left + self._partial(time)) / _LEDGER_UNITS
+        return (self._ledger.left + self._flows.bytes_gone(time, UNITS)) / UNITS
 
     @property
     def bytes_received(self) -> float:
         """Bytes of the messages that were delivered."""
-        return self._received / _LEDGER_UNITS
+        return self._ledger.received / UNITS
 
     @property
     def bytes_lost(self) -> float:
         """Bytes that left their source in messages that were cancelled before they arrived."""
-        return self._lost / _LEDGER_UNITS
+        return self._ledger.lost / UNITS
 
     @property
     def bytes_in_flight(self) -> float:
         """Bytes that have left their source in messages that are still under way."""
-        return (self._partial(self._env.now) + self._in_transit()) / _LEDGER_UNITS
+        return (self._flows.bytes_gone(self._env.now, UNITS) + self._in_transit()) / UNITS
 
     @property
     def bytes_local(self) -> float:
         """Bytes of the messages that were delivered within a node."""
-        return self._local / _LEDGER_UNITS
+        return self._ledger.local / UNITS
 
     def check(self) -> None:
         """Raise `InvariantError` unless all bytes and messages are accounted for, exactly."""
-        accounted = self._received + self._lost + self._in_transit()
-        if self._left != accounted:
-            raise InvariantError(
-                f"{self._left / _LEDGER_UNITS} bytes were sent, but {accounted / _LEDGER_UNITS} "
-                "were received, lost or are in flight"
-            )
-        if self._started != self._ended + len(self._live):
-            raise InvariantError(
-                f"{self._started} messages started, {self._ended} ended, {len(self._live)} are under way"
-            )
+        self._ledger.check(self._in_transit(), len(self._live))
 
-    def _partial(self, time: float) -> int:
-        """What has left of the messages that are still leaving."""
-        leaving = (transfer for transfer in self._live.values() if transfer.status == "flowing")
-        return sum(_units(transfer.bytes - transfer.remaining_at(time)) for transfer in leaving)
+    def link_use(self) -> LinkUse:
+        """What each resource has carried until now, in intervals. Serialised receivers' wires are no
+        resources."""
+        return self._meter.result(self._env.now, self._flows.carried, self._names)
+
+    def rate_of(self, transfer: Transfer) -> float:
+        """The rate of a message that flows."""
+        return self._flows.rate(transfer.id)
+
+    def remaining_of(self, transfer: Transfer) -> float:
+        """What a message has left."""
+        if transfer.status == "flowing":
+            return self._flows.remaining(transfer.id, self._env.now)
+        return transfer.bytes if transfer.status == "waiting" else transfer.kept
+
+    def bound_of(self, transfer: Transfer) -> dict[str, float]:
+        """What has bound a message for how many seconds while it flowed."""
+        found = dict(transfer.bound_before)
+        if transfer.status == "flowing":
+            self._add_bounds(transfer, found)
+        return found
 
     def _in_transit(self) -> int:
         """What has left, of the messages that have left whole and not arrived."""
         travelling = (transfer for transfer in self._live.values() if transfer.status == "sent")
-        return sum(_units(transfer.bytes) for transfer in travelling if not transfer.local)
+        return sum(units(transfer.bytes) for transfer in travelling if not transfer.local)
+
+    def _add_bounds(self, transfer: Transfer, found: dict[str, float]) -> None:
+        for bound, seconds in self._flows.bound_seconds(transfer.id, self._env.now).items():
+            if bound != OWN_CAP:
+                name = self._names[bound]
+                found[name] = found.get(name, 0.0) + seconds
+                continue
+            slow = seconds if transfer.rounds >= 0 else transfer.slow_seconds
+            for name, part in (("slow start", slow), (transfer.limit, seconds - slow)):
+                if part > 0.0:
+                    found[name] = found.get(name, 0.0) + part
+
+    # -- flows ----------------------------------------------------------------------------------------
+
+    def _route(self, source: str, target: str, flow: int) -> Route:
+        number = flow if self._per_flow_routes else 0
+        if self._changes is not None:
+            return self._changes.route(self._topology, source, target, number)
+        return self._topology.route(source, target, number)
+
+    def _flow(self, transfer: Transfer, remaining: float | None = None) -> None:
+        """It takes bandwidth from now on."""
+        if self._limits.ideal:
+            resources = transfer.route.resources
+            self._flows.add(
+                transfer.id, resources, transfer.bytes, self._env.now, transfer.cap, transfer.weight, None, remaining
+            )
+            if self._changes is not None:
+                self._changes.flow_starts(transfer.id, resources, routed=True)
+            self._touch()
+            return
+        path = self._limits.path(transfer)
+        self._flows.add(
+            transfer.id,
+            path.resources,
+            transfer.bytes,
+            self._env.now,
+            self._limits.cap(transfer),
+            path.weight * transfer.weight,
+            path.uses,
+            remaining,
+        )
+        if transfer.rounds >= 0:
+            Alarm(self._env, partial(self._round_trip, transfer, path.rtt), path.rtt)
+        if self._changes is not None:
+            self._changes.flow_starts(transfer.id, path.resources, routed=True)
+        self._touch()
+
+    def _stop(self, transfer: Transfer) -> float:
+        """It takes no bandwidth any more; gives what it has left."""
+        self._add_bounds(transfer, transfer.bound_before)
+        if self._changes is not None:
+            self._changes.flow_ends(transfer.id)
+            self._routed.pop(transfer.id, None)
+        return self._flows.remove(transfer.id, self._env.now)
+
+    def _end_of_wait(self, transfer: Transfer, _: simpy.Event) -> None:
+        if transfer.status == "waiting":
+            transfer.status = "flowing"
+            self._flow(transfer)
+
+    def _round_trip(self, transfer: Transfer, rtt: float, _: simpy.Event) -> None:
+        """A round trip of slow start is over: the window doubles, or is large enough by now."""
+        if transfer.status != "flowing" or transfer.rounds < 0:
+            return
+        if self._limits.next_round(transfer, self._flows.rate(transfer.id)):
+            Alarm(self._env, partial(self._round_trip, transfer, rtt), rtt)
+        else:
+            seconds = self._flows.bound_seconds(transfer.id, self._env.now)
+            transfer.slow_seconds = seconds.get(OWN_CAP, 0.0)
+        self._flows.set_cap(transfer.id, self._limits.cap(transfer))
+        self._touch()
+
+    def _reroute(self) -> None:
+        """Links failed or came back: messages go on over the routes that there are now."""
+        for flow in list(self._routed):
+            transfer = self._live[flow]
+            route = self._route(transfer.source, transfer.target, flow)
+            if route.resources != transfer.route.resources:
+                remaining = self._stop(transfer)
+                transfer.latency = max(0.0, transfer.latency + route.latency - transfer.route.latency)
+                transfer.route = route
+                self._flow(transfer, remaining)
+                self._routed[flow] = None
+
+    def _wire_seconds(self, transfer: Transfer) -> float:
+        """Put it on its receiver's wire, behind what is there; gives the seconds until it arrives."""
+        now, wire = self._env.now, transfer.target
+        bandwidth = min((self._meter.capacities[r] for r in transfer.route.resources), default=inf)
+        if bandwidth == 0:
+            raise ValueError(f"nothing passes from {transfer.source} to {wire}, and a serialised wire cannot wait")
+        begin = max(self._wire_free.get(wire, now), now)
+        arrival = begin + transfer.bytes / bandwidth + transfer.latency
+        self._wire_free[wire] = arrival
+        return arrival - now
 
     # -- what happens ---------------------------------------------------------------------------------
 
@@ -262,8 +415,8 @@ class FluidNetwork:
         """
         if not self._solve_pending:
             self._solve_pending = True
-            _Alarm(self._env, self._solve, 0.0, SOLVE_PRIORITY)
-            self._depart()
+            Alarm(self._env, self._solve, 0.0, SOLVE_PRIORITY)
+            self._let_leave()
 
     def _solve(self, _: simpy.Event) -> None:
         now = self._env.now
@@ -272,95 +425,87 @@ class FluidNetwork:
         self._solved_at = now
         self._solve_pending = False
         self.solves += 1
-        changed = self._allocator.solve()
-        rates, live = self._allocator.rates, self._live
-        departures, gone = [], []
-        for flow in changed:
-            transfer, rate = live[flow], rates[flow]
-            remaining = transfer.set_rate(rate, now)
-            if rate > 0.0:
-                if remaining <= rate * NEGLIGIBLE:
-                    gone.append(transfer)
-                else:
-                    departures.append((now + remaining / rate, flow, transfer.generation, transfer))
-        self._predict(departures)
-        for transfer in gone:
-            self._leave(transfer)
+        if now >= self._meter.due:
+            self._meter.advance(now, self._flows.carried)
+        if self._flows.work > self._compile_after:
+            from simnet.network.compiled_flows import CompiledFlows
+
+            assert isinstance(self._flows, PythonFlows)
+            self._flows = CompiledFlows.resume(self._flows.snapshot())
+            self._compile_after = inf
+        self._flows.solve(now)
+        if self._flows.next_done <= now:
+            self._let_leave()
         if not self._solve_pending:
             self._arm()
 
-    def _predict(self, departures: list[tuple[float, int, int, Transfer]]) -> None:
-        """Add predictions; drops the stale ones at times, so that their number stays in proportion."""
-        if 4 * len(departures) < len(self._departures) < 4 * len(self._live) + 64:
-            for departure in departures:
-                heappush(self._departures, departure)
-        else:
-            departures += [entry for entry in self._departures if entry[2] == entry[3].generation]
-            heapify(departures)
-            self._departures = departures
-
     def _arm(self) -> None:
-        """Set the timer for the next departure. One that is set too early stays: it finds nothing to do."""
-        departures = self._departures
-        while departures and departures[0][2] != departures[0][3].generation:
-            heappop(departures)
-        if departures and departures[0][0] < self._timer_at:
-            self._timer_at = departures[0][0]
-            self._timer = _Alarm(self._env, self._ring, max(0.0, self._timer_at - self._env.now))
+        """Set the timer for the next departure."""
+        upcoming = self._flows.next_done
+        if upcoming != self._timer_at:
+            if self._timer is not None:
+                self._timer.call_off()
+            self._timer, self._timer_at = None, upcoming
+            if upcoming < inf:
+                self._timer = Alarm(self._env, self._ring, max(0.0, upcoming - self._env.now))
 
-    def _ring(self, timer: simpy.Event) -> None:
-        if timer is self._timer:
-            self._timer, self._timer_at = None, inf
-            self._depart()
-            if not self._solve_pending:
-                self._arm()
+    def _ring(self, _: simpy.Event) -> None:
+        self._timer, self._timer_at = None, inf
+        self._let_leave()
+        if not self._solve_pending:
+            self._arm()
 
-    def _depart(self) -> None:
+    def _let_leave(self) -> None:
         """Let everything leave that is due in this instant."""
-        now, departures = self._env.now, self._departures
-        while departures and (
-            departures[0][0] <= now + SAME_INSTANT or departures[0][2] != departures[0][3].generation
-        ):
-            time, _, generation, transfer = heappop(departures)
-            if generation == transfer.generation:
-                if time < now - SAME_INSTANT - 4 * ulp(now):  # SimPy adds delays, which rounds
-                    raise InvariantError(f"message {transfer.id} was due at {time} s, but leaves at {now} s")
-                self._leave(transfer)
+        if self._flows.next_done <= self._env.now + SAME_INSTANT:
+            for flow in self._flows.take_done(self._env.now):
+                self._leave(self._live[flow])
 
     def _leave(self, transfer: Transfer) -> None:
+        """A flow is done."""
+        self._stop(transfer)
+        self._limits.has_left(transfer)
+        self._depart(transfer)
+        self._touch()
+
+    def _depart(self, transfer: Transfer) -> None:
         """The last byte leaves."""
-        flowed = transfer.bytes > 0 and not transfer.local
-        transfer.leave(self._env.now)
+        transfer.left_at = self._env.now
+        transfer.status = "sent"
         if not transfer.local:
-            self._left += _units(transfer.bytes)
+            self._ledger.left += units(transfer.bytes)
         transfer.sent.succeed(transfer)
-        if transfer.latency > 0:
-            _Alarm(self._env, partial(self._deliver, transfer), transfer.latency)
+        flowed_last = self._transport.latency_first and transfer.bytes > 0 and not transfer.local
+        latency = 0.0 if flowed_last else transfer.latency
+        if self._changes is not None and transfer.in_order and not transfer.local:
+            latency = self._changes.delay((transfer.source, transfer.target), latency)
+        if latency > 0:
+            Alarm(self._env, partial(self._deliver, transfer), latency)
         else:
             self._deliver(transfer)
-        if flowed:
-            self._allocator.remove(transfer.id)
-            self._touch()
 
     def _deliver(self, transfer: Transfer, _: simpy.Event | None = None) -> None:
         if transfer.status != "sent":  # cancelled on its way
             return
-        units = _units(transfer.bytes)
         if transfer.local:
-            self._local += units
+            self._ledger.local += units(transfer.bytes)
         else:
-            self._received += units
+            self._ledger.received += units(transfer.bytes)
         transfer.status = "delivered"
         transfer.delivered_at = self._env.now
         transfer.delivered.succeed(transfer)
         self._end(transfer)
 
     def _end(self, transfer: Transfer) -> None:
-        del self._live[transfer.id]
-        self._ended += 1
+        self._live.pop(transfer.id, None)
+        self._ledger.ended += 1
         if self._on_end is not None:
             self._on_end(transfer)
 
 
-def _units(bytes: float) -> int:
-    return int(bytes * _LEDGER_UNITS)
+def _backend_of_environment() -> Backend:
+    chosen = os.environ.get(BACKEND_VARIABLE, "auto")
+    for backend in get_args(Backend):
+        if chosen == backend:
+            return backend
+    raise ValueError(f"{BACKEND_VARIABLE} is one of {', '.join(get_args(Backend))}, not {chosen}")

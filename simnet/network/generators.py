@@ -6,8 +6,9 @@ from typing import Any
 
 import networkx as nx
 
-from simnet.network.shapes import TOPOLOGY_PATH, Shape, like_every_link, topologies
-from simnet.scenario import LinkConfig, Problem, ScenarioError, nearest
+from simnet.network.shapes import TOPOLOGY_PATH, Setting, Shape, topologies
+from simnet.network.shapes.shape import like_every_link
+from simnet.scenario import Problem, ScenarioError, TopologyConfig, nearest, validated
 from simnet.scenario.validate import one_of
 
 _NOT_OPTIONS = frozenset({"backend", "backend_kwargs", "create_using"})
@@ -51,7 +52,15 @@ def find_generator(kind: str) -> tuple[str, Callable[..., Any]]:
     )
 
 
-def generated_shape(kind: str, options: Mapping[str, Any], link: LinkConfig | None, seed: int) -> Shape:
+def shape_of(config: TopologyConfig, setting: Setting) -> Shape:
+    """The shape that a topology's kind makes, one of simnet's own or a generator of networkx."""
+    model = topologies.get(config.kind)
+    if model is None:
+        return generated_shape(config.kind, config.options, setting)
+    return validated(model, config.options, TOPOLOGY_PATH).shape(setting)
+
+
+def generated_shape(kind: str, options: Mapping[str, Any], setting: Setting) -> Shape:
     """The graph that a generator makes, with hosts `n0`, `n1`, ... in the order of its nodes.
 
     A generator that draws at random gets the scenario's `seed` unless the options have one.
@@ -61,7 +70,7 @@ def generated_shape(kind: str, options: Mapping[str, Any], link: LinkConfig | No
             undirected graph with at least one node.
     """
     name, generator = find_generator(kind)
-    graph = _generate(name, generator, options, seed)
+    graph = _generate(name, generator, options, setting.seed)
     if not isinstance(graph, nx.Graph):
         raise _unusable(name, f"gives no graph but a value of type {type(graph).__name__}")
     if graph.is_directed():
@@ -74,7 +83,7 @@ def generated_shape(kind: str, options: Mapping[str, Any], link: LinkConfig | No
     loops = [hosts[node] for node in nx.nodes_with_selfloops(graph)]
     if loops:
         raise _unusable(name, f"links nodes to themselves: {', '.join(loops)}")
-    cables = like_every_link(link, [(hosts[a], hosts[b]) for a, b in graph.edges])
+    cables = like_every_link(setting, [(hosts[a], hosts[b]) for a, b in graph.edges])
     return Shape(tuple(hosts.values()), (), cables, spare_hosts=True)
 
 

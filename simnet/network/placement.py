@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simnet.network.shapes import Shape, TopologyKind
-from simnet.scenario import ScenarioError, ServerConfig, WorkerGroup, nearest
+from simnet.scenario import ScenarioError, ServerConfig, Varying, WorkerGroup, nearest
 
 Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a node has of its own, in bytes per second, and where the scenario says so."""
+    """What a node has of its own, in bytes per second (or as it varies), and where the scenario says so."""
 
-    uplink: float | None
-    downlink: float | None
+    uplink: float | Varying | None
+    downlink: float | Varying | None
     path: Path
 
 

@@ -1,29 +1,36 @@
 """The network that a scenario describes: its nodes, its resources, and the routes over them."""
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from math import fsum, inf
-from typing import Any
+from math import fsum, inf, prod
 
 import networkx as nx
 
-from simnet.network.generators import generated_shape
-from simnet.network.placement import Access, Placement, needs_server_host, place, workers_asked_for
-from simnet.network.routing import Route, RoutingMetric, link_cost, shortest_path_tree, tree_path
-from simnet.network.shapes import TOPOLOGY_PATH, Shape, topologies, with_bandwidths
-from simnet.scenario import Scenario, ScenarioError, ServerConfig, validated
+from simnet.network.dynamics import Dynamics
+from simnet.network.routing import (
+    Ecmp,
+    Label,
+    NoRouteError,
+    Route,
+    RoutingMetric,
+    distances_to,
+    hashed_path,
+    link_cost,
+    shortest_path_tree,
+    tree_path,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Topology:
     """Nodes, links and the routes between them. What messages share are *resources*, named by their index.
 
-    A full-duplex link is two resources, one per direction; a half-duplex one is one. A node with an uplink or
-    downlink of its own, where that is not just its access link, is one more resource for all that leaves or
-    enters it, also on behalf of others.
+    A full-duplex link is two resources, one per direction; a half-duplex or simplex one is one. A node with
+    an uplink or downlink of its own, where that is not just its access link, is one more resource for all
+    that leaves or enters it, also on behalf of others.
     """
 
     hosts: tuple[str, ...]
@@ -39,32 +46,79 @@ class Topology:
     resource_names: tuple[str, ...]
     """What each resource is: `a->b`, `a--b` (half duplex), `a uplink`, `a downlink`."""
     graph: nx.DiGraph
-    """Both directions of each link, with `latency` (s), `bandwidth` (bytes/s), `duplex` and `resource`; nodes
-    with
-    `switch`, and the resources `uplink` and `downlink` where they have their own."""
+    """A directed edge for each way over a link, with `latency` (s), `bandwidth` (bytes/s of payload), `loss`,
+    `duplex`, `resource` and `config` (what the scenario says about that way); nodes with `switch`, the
+    resources `uplink` and `downlink` where they have their own, and `position` where that is known."""
     routing: RoutingMetric = "latency"
+    ecmp: Ecmp = "none"
+    fatpipes: frozenset[int] = frozenset()
+    """The resources that cap each flow and are never shared."""
+    explicit_routes: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """The nodes of routes that the scenario writes down, which come before shortest paths."""
+    overlay: Mapping[str, tuple[str, ...]] | None = None
+    """The neighbours of each worker's host, where these are not those of the network itself."""
+    rerouting: bool = False
+    """Whether routes are to avoid links that have failed; :meth:`without` gives such a topology."""
+    failed: frozenset[int] = frozenset()
+    """The resources that no route uses any more."""
+    notes: tuple[str, ...] = ()
+    """What was mended or assumed to make this network of what the scenario names."""
+    dynamics: Dynamics | None = None
+    """What changes while it runs; None if nothing does. `capacities` and `latency` are long-run means then.
+    """
     _routes: dict[tuple[str, str], Route] = field(default_factory=dict, init=False, repr=False)
+    _by_hops: dict[tuple[int, ...], Route] = field(default_factory=dict, init=False, repr=False)
     _trees: dict[int, list[int]] = field(default_factory=dict, init=False, repr=False)
+    _distances: dict[int, list[Label | None]] = field(default_factory=dict, init=False, repr=False)
     _neighbors: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False)
 
-    def route(self, source: str, target: str) -> Route:
-        """The shortest route between two nodes under :attr:`routing`; empty from a node to itself.
+    def route(self, source: str, target: str, flow: int = 0) -> Route:
+        """The route between two nodes; empty from a node to itself.
 
-        Among equal routes the one with fewer hops wins, then the one through nodes that come first. Raises
-        `KeyError` for an unknown node.
+        It is the one that the scenario writes down, if there is one whose links are there, else the shortest
+        path under :attr:`routing`. Of equal paths the one with fewer hops wins, then the one through nodes
+        that come first; with :attr:`ecmp` a hash of source and target (and of `flow`, a number of the
+        transfer) chooses among those of fewest hops. Raises `KeyError` for an unknown node, `NoRouteError`
+        where all ways failed.
         """
+        if self.ecmp == "flow" and (source, target) not in self.explicit_routes:
+            path = tuple(self._path(self._index[source], self._index[target], flow))
+            if path not in self._by_hops:
+                self._by_hops[path] = self._along(path)
+            return self._by_hops[path]
         found = self._routes.get((source, target))
         if found is None:
-            path = self._path(self._index[source], self._index[target])
-            found = self._routes[source, target] = self._along([self._names[node] for node in path])
+            found = self._routes[source, target] = self._along(self._hops(source, target))
         return found
+
+    def without(self, resources: Iterable[int]) -> "Topology":
+        """The same network, whose routes use none of `resources`; indices and capacities stay as they are.
+
+        A written route over one of them gives way to the shortest path that is left.
+        """
+        failed = self.failed.union(resources)
+        graph = self.graph.copy()
+        gone = [(a, b) for a, b in graph.edges if not failed.isdisjoint(self._hop(a, b))]
+        graph.remove_edges_from(gone)
+        return replace(self, graph=graph, failed=failed)
+
+    def resources_of(self, a: str, b: str) -> tuple[int, ...]:
+        """The resources of the link between two nodes, from a to b first; empty where there is no link."""
+        found = [self.graph.edges[way]["resource"] for way in ((a, b), (b, a)) if self.graph.has_edge(*way)]
+        return tuple(dict.fromkeys(found))
 
     def nominal_bandwidth(self, source: str, target: str) -> float:
         """What a message gets on an idle network: the least capacity on its route; infinite within a node."""
         return min((self.capacities[r] for r in self.route(source, target).resources), default=inf)
 
     def neighbors(self, node: str) -> tuple[str, ...]:
-        """The hosts that `node` reaches without passing through another host, in the order of hosts."""
+        """A worker's neighbours in :attr:`overlay`; else the hosts reached without passing through another
+        one.
+
+        In the order of hosts.
+        """
+        if self.overlay is not None and node in self.overlay:
+            return self.overlay[node]
         if node not in self._neighbors:
             reached, waiting = {node}, deque([node])
             while waiting:
@@ -96,128 +150,73 @@ class Topology:
             adjacency.append(hops)
         return adjacency
 
-    def _path(self, source: int, target: int) -> list[int]:
+    @cached_property
+    def _symmetric(self) -> bool:
+        """Whether the way back surely takes as long as the way there."""
+        if self.routing != "latency" or self.explicit_routes:
+            return False
+        edges = self.graph.edges
+        return all(
+            self.graph.has_edge(*way[::-1]) and edges[way[::-1]]["latency"] == edges[way]["latency"]
+            for way in edges
+        )
+
+    def _hops(self, source: str, target: str) -> tuple[int, ...]:
+        written = self.explicit_routes.get((source, target))
+        if written is not None and all(self.graph.has_edge(*step) for step in pairwise(written)):
+            return tuple(self._index[name] for name in written)
+        return tuple(self._path(self._index[source], self._index[target]))
+
+    def _path(self, source: int, target: int, flow: int = 0) -> list[int]:
         if source == target:
             return [source]
+        if self.ecmp != "none":
+            if target not in self._distances:
+                self._distances[target] = distances_to(self._adjacency, target)
+            key = f"{self._names[source]}\0{self._names[target]}\0{flow}"
+            try:
+                return hashed_path(self._adjacency, self._distances[target], source, target, key)
+            except NoRouteError:
+                raise self._no_route(source, target) from None
         hops = self._adjacency[source]
-        if len(hops) == 1:
+        if len(hops) == 1 and len(self._adjacency[hops[0][0]]) > 1:
             # All routes of a node with one link begin alike: its neighbour's tree serves all the leaves of a
             # star.
             return [source, *self._path(hops[0][0], target)]
         if source not in self._trees:
             self._trees[source] = shortest_path_tree(self._adjacency, source)
-        return tree_path(self._trees[source], target)
+        try:
+            return tree_path(self._trees[source], target)
+        except ValueError:
+            raise self._no_route(source, target) from None
 
-    def _along(self, hops: list[str]) -> Route:
+    def _no_route(self, source: int, target: int) -> NoRouteError:
+        return NoRouteError(f"no way from {self._names[source]} to {self._names[target]} is left")
+
+    def _along(self, path: tuple[int, ...]) -> Route:
+        hops = tuple(self._names[node] for node in path)
         steps = list(pairwise(hops))
         resources = tuple(resource for a, b in steps for resource in self._hop(a, b))
-        return Route(resources, fsum(self.graph.edges[step]["latency"] for step in steps), tuple(hops))
+        edges = [self.graph.edges[step] for step in steps]
+        latency = fsum(edge["latency"] for edge in edges)
+        loss = (
+            1.0 - prod(1.0 - edge["loss"] for edge in edges) if any(edge["loss"] for edge in edges) else 0.0
+        )
+        return Route(resources, latency, hops, loss, self._return_latency(path))
+
+    def _return_latency(self, path: tuple[int, ...]) -> float | None:
+        """The latency of the way back; None where it is that of the way there, or nothing comes back."""
+        if len(path) == 1 or self._symmetric:
+            return None
+        try:
+            back = self._hops(self._names[path[-1]], self._names[path[0]])
+        except NoRouteError:
+            return None
+        steps = pairwise(self._names[node] for node in back)
+        return fsum(self.graph.edges[step]["latency"] for step in steps)
 
     def _hop(self, a: str, b: str) -> list[int]:
         """The resources of one hop."""
         nodes = self.graph.nodes
         resources = [nodes[a].get("uplink"), self.graph.edges[a, b]["resource"], nodes[b].get("downlink")]
         return [resource for resource in resources if resource is not None]
-
-
-def build_topology(scenario: Scenario, with_server: bool = False) -> Topology:
-    """The network of a scenario, the same each time.
-
-    Args:
-        scenario: Its `network`, `workers`, `server` and `seed` matter.
-        with_server: Whether an algorithm needs a server. Without `server.node` a star or full mesh gets one
-        more
-            host for it; without a `server` section the defaults of one apply. A server that is placed by name
-            is there in any case, so that the network is the same for all algorithms.
-
-    Raises:
-        ScenarioError: The topology's options are wrong, its nodes are not all connected, or workers and
-        server do
-            not fit on it.
-    """
-    network = scenario.network
-    kind, options = network.topology.kind, network.topology.options
-    server = scenario.server or ServerConfig()
-    model = topologies.get(kind)
-    server_host = with_server and needs_server_host(model, kind, server)
-    if model is not None:
-        chosen = validated(model, options, TOPOLOGY_PATH)
-        shape = chosen.shape(network.link, workers_asked_for(scenario.workers), server_host)
-    else:
-        shape = generated_shape(kind, options, network.link, scenario.seed)
-    _check_connected(shape)
-    placed = server if with_server or server.node is not None else None
-    return _assembled(shape, place(shape, scenario.workers, placed), network.routing)
-
-
-def _check_connected(shape: Shape) -> None:
-    graph: nx.Graph[str] = nx.Graph()
-    graph.add_nodes_from((*shape.hosts, *shape.switches))
-    graph.add_edges_from((cable.a, cable.b) for cable in shape.cables)
-    first = (*shape.hosts, *shape.switches)[0]
-    reached = nx.node_connected_component(graph, first)
-    apart = next((node for node in graph if node not in reached), None)
-    if apart is not None:
-        raise ScenarioError.at(
-            TOPOLOGY_PATH,
-            f"the network is in pieces: there is no path from {first} to {apart}",
-            expected="links that connect all nodes",
-        )
-
-
-def _assembled(shape: Shape, placement: Placement, routing: RoutingMetric) -> Topology:
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(shape.hosts, switch=False)
-    graph.add_nodes_from(shape.switches, switch=True)
-    capacities: list[float] = []
-    names: list[str] = []
-
-    def resource(name: str, capacity: float) -> int:
-        names.append(name)
-        capacities.append(capacity)
-        return len(names) - 1
-
-    own = dict(placement.access)
-    for cable in shape.cables:
-        if shape.access_links and cable.a in own:
-            access = own.pop(cable.a)
-            if cable.duplex == "half":
-                raise _shared_access(access)
-            cable = with_bandwidths(cable, from_a=access.uplink, to_a=access.downlink)
-        a, b = cable.a, cable.b
-        if cable.duplex == "half":
-            there = back = resource(f"{a}--{b}", cable.forward)
-        else:
-            there, back = resource(f"{a}->{b}", cable.forward), resource(f"{b}->{a}", cable.backward)
-        for start, end, index in ((a, b, there), (b, a, back)):
-            link: Mapping[str, Any] = {
-                "latency": cable.latency,
-                "bandwidth": capacities[index],
-                "duplex": cable.duplex,
-                "resource": index,
-            }
-            graph.add_edge(start, end, **link)
-    for node, access in own.items():
-        if access.uplink is not None:
-            graph.nodes[node]["uplink"] = resource(f"{node} uplink", access.uplink)
-        if access.downlink is not None:
-            graph.nodes[node]["downlink"] = resource(f"{node} downlink", access.downlink)
-    return Topology(
-        shape.hosts,
-        shape.switches,
-        placement.workers,
-        placement.server,
-        tuple(capacities),
-        tuple(names),
-        graph,
-        routing,
-    )
-
-
-def _shared_access(access: Access) -> ScenarioError:
-    key = "uplink" if access.uplink is not None else "downlink"
-    return ScenarioError.at(
-        (*access.path, key),
-        "a half-duplex access link has one bandwidth for both directions",
-        expected="network.link.duplex: full, or no uplink and downlink",
-    )

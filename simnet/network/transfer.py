@@ -1,13 +1,27 @@
 """One message on its way through the network."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import simpy
 
 from simnet.network.routing import Route
 
-TransferStatus = Literal["flowing", "sent", "delivered", "cancelled"]
+TransferStatus = Literal["waiting", "flowing", "sent", "delivered", "cancelled"]
+"""waiting is for its latency, where that comes first."""
+
+
+class Carrier(Protocol):
+    """Who carries a message, and knows how it fares."""
+
+    def rate_of(self, transfer: "Transfer") -> float:
+        """Bytes per second now."""
+
+    def remaining_of(self, transfer: "Transfer") -> float:
+        """Bytes that have not left yet."""
+
+    def bound_of(self, transfer: "Transfer") -> dict[str, float]:
+        """What has bound it for how many seconds until now."""
 
 
 @dataclass(slots=True, eq=False)
@@ -27,25 +41,29 @@ class Transfer:
     """What the payload holds, for the record."""
     kind: str
     latency: float
-    """Seconds between the last byte's departure and the delivery."""
+    """Seconds between the last byte's departure and the delivery, or between its start and the first byte."""
     cap: float
     """The most bytes per second that it may get."""
     weight: float
     start: float
     sent: simpy.Event
     delivered: simpy.Event
+    carrier: Carrier = field(repr=False)
+    in_order: bool = True
+    """Whether it arrives after all messages of its pair that left before it, also where latencies change."""
     status: TransferStatus = "flowing"
-    rate: float = 0.0
-    """Bytes per second now; 0 once it has left, and until the end of the instant in which it starts."""
     left_at: float | None = None
     delivered_at: float | None = None
-    generation: int = field(default=0, init=False)
-    """How often the rate has changed: tells a current prediction of the end from a stale one."""
-    _remaining: float = field(init=False)
-    _stamp: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._remaining, self._stamp = self.bytes, self.start
+    limit: str = "cap"
+    """What says how much it may get by itself: cap, window or loss."""
+    rounds: int = field(default=-1, init=False)
+    """How many round trips of slow start it has had; -1 if it is not in slow start."""
+    slow_seconds: float = field(default=0.0, init=False)
+    """How long its slow start, now over, bound it."""
+    kept: float = field(default=0.0, init=False)
+    """Bytes that never left, of a cancelled one."""
+    bound_before: dict[str, float] = field(default_factory=dict, init=False)
+    """What bound it for how long while it flowed, once that is over or on routes that it no longer takes."""
 
     @property
     def source(self) -> str:
@@ -63,27 +81,30 @@ class Transfer:
         return len(self.route.hops) == 1
 
     @property
+    def rate(self) -> float:
+        """Bytes per second now; 0 once it has left, and until the end of the instant in which it starts."""
+        return self.carrier.rate_of(self) if self.status == "flowing" else 0.0
+
+    @property
     def remaining(self) -> float:
         """Bytes that have not left the source yet; for a cancelled one those that never will."""
-        return self.remaining_at(self.sent.env.now)
+        return self.carrier.remaining_of(self)
 
-    def remaining_at(self, time: float) -> float:
-        """Bytes that will not have left at `time`, if no rate changes between now and then."""
-        if self.rate == 0.0:
-            return self._remaining
-        return max(0.0, self._remaining - self.rate * (time - self._stamp))
+    @property
+    def mean_rate(self) -> float | None:
+        """Bytes per second between its start and the departure of its last byte; None if that took no
+        time."""
+        if self.left_at is None or self.left_at <= self.start:
+            return None
+        return self.bytes / (self.left_at - self.start)
 
-    def set_rate(self, rate: float, time: float) -> float:
-        """For the network: drain at `rate` from `time` on. Returns the bytes that remain."""
-        self._remaining = remaining = self.remaining_at(time)
-        self._stamp = time
-        self.generation += 1
-        self.rate = rate
-        return remaining
-
-    def leave(self, time: float) -> None:
-        """For the network: the last byte leaves at `time`."""
-        self._remaining = self.rate = 0.0
-        self._stamp = self.left_at = time
-        self.generation += 1
-        self.status = "sent"
+    @property
+    def bound(self) -> dict[str, float]:
+        """What bound it for how many seconds so far: resources by name, `cap` (its own), `window`, `loss`,
+        `slow start` and `latency`. They add up to the time from its start to its delivery."""
+        found = self.carrier.bound_of(self)
+        if self.delivered_at is not None and self.left_at is not None:
+            travelled = self.delivered_at - self.start - sum(found.values())
+            if self.latency > 0 and travelled > 0:
+                found["latency"] = travelled
+        return found

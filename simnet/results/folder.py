@@ -21,7 +21,10 @@ from simnet.results.errors import ResultsError
 from simnet.results.manifest import Manifest
 from simnet.results.recorder import Recorder
 
-FILES = ("scenario.yaml", "metrics.parquet", "transfers.parquet", "spans.parquet", "manifest.json")
+FILES = (
+    *("scenario.yaml", "metrics.parquet", "transfers.parquet", "spans.parquet", "links.parquet"),
+    "manifest.json",
+)
 """What a run folder holds; the manifest is written last."""
 
 _HIDDEN = re.compile(r"^\.(?P<role>partial|replaced)-(?P<host>[\w.]+)-(?P<pid>\d+)-(?P<name>.+)$")

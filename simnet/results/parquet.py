@@ -1,4 +1,4 @@
-"""The columns of the three tables of a run, and their bytes on disk.
+"""The columns of the tables of a run, and their bytes on disk.
 
 Equal data give equal bytes: the schema is fixed, compression and its level are fixed, and the only metadata
 is the version of the schema (key ``simnet_schema``). Nothing tells when, where or by which user a file was
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA_KEY = b"simnet_schema"
 
 TABLES: dict[str, dict[str, str]] = {
@@ -32,17 +32,22 @@ TABLES: dict[str, dict[str, str]] = {
         "left": "f64?",
         "delivered": "f64?",
         "status": "str",
+        "mean_rate": "f64?",
+        "bound_by": "str",
+        "bound": "seconds",
     },
     "spans": {"node": "str", "kind": "str", "name": "str", "start": "f64", "end": "f64"},
+    "links": {"resource": "str", "start": "f64", "end": "f64", "bytes": "f64", "capacity": "f64"},
 }
 """Table -> column -> type, in the order of the file; a question mark: may be null (it never happened)."""
 
 
 def schema(table: str) -> pa.Schema:
-    """The Arrow schema of ``table`` ("metrics", "transfers" or "spans"), with the version as metadata."""
+    """The Arrow schema of ``table`` (a key of ``TABLES``), with the version as metadata."""
     import pyarrow as pa
 
     types = {"f64": pa.float64(), "i64": pa.int64(), "str": pa.string()}
+    types["seconds"] = pa.map_(pa.string(), pa.float64())
     fields = [
         pa.field(name, types[kind.rstrip("?")], nullable=kind.endswith("?"))
         for name, kind in TABLES[table].items()

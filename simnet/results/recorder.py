@@ -1,8 +1,9 @@
-"""What a run writes down while it goes: three tables of columns, appended to a row at a time."""
+"""What a run writes down while it goes: tables of columns, appended to a row at a time."""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Collection, Mapping, Sequence
 from math import inf, isfinite, nan
 from operator import index
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """Keeps the metrics, transfers and spans of one run in memory, in the order of recording.
+    """Keeps the metrics, transfers, spans and link use of one run in memory, in the order of recording.
 
     Appending is cheap (about a microsecond), because a run does it up to millions of times. Every row is
     checked before any column grows, so an exception never leaves a row half recorded.
@@ -32,6 +33,14 @@ class Recorder:
         self._transfer_id = array("q")
         self._transfer_text: tuple[list[str], ...] = ([], [], [], [])  # kind, source, target, status
         self._transfer_float = tuple(array("d") for _ in range(5))  # raw_bytes, bytes, start, left, delivered
+        self._transfer_rate = array("d")
+        # What bound transfers: names by their number, and for each transfer where its causes end.
+        self._causes: dict[str, int] = {}
+        self._cause, self._cause_seconds, self._causes_end = array("q"), array("d"), array("i", [0])
+        self._bound_by: list[str] = []
+
+        self._link_name: list[str] = []
+        self._link_float = tuple(array("d") for _ in range(4))  # start, end, bytes, capacity
 
         self._span_text: tuple[list[str], ...] = ([], [], [])  # node, kind, name
         self._span_start, self._span_end = array("d"), array("d")
@@ -80,17 +89,23 @@ class Recorder:
         left: float | None,
         delivered: float | None,
         status: str,
+        mean_rate: float | None = None,
+        bound: Mapping[str, float] | None = None,
     ) -> None:
         """Record a message of ``source`` to ``target``.
 
         ``bytes`` is what the network was charged, ``raw_bytes`` what the payload really held. Times are
         virtual seconds: the first byte's ``start``, the last byte's departure (``left``) and the arrival
-        (``delivered``); None (or NaN) for what never happened. ``kind`` may be "".
+        (``delivered``); None (or NaN) for what never happened. ``kind`` may be "". ``mean_rate`` is in bytes
+        per second, and ``bound`` says what bound it for how many seconds.
 
         Raises:
-            ValueError: Bytes are negative or not finite, times are not finite or not in order, or
-                ``source``, ``target`` or ``status`` is empty.
+            ValueError: Bytes are negative or not finite, times are not finite or not in order, seconds are
+                negative or not finite, or ``source``, ``target`` or ``status`` is empty.
         """
+        bound = bound or {}
+        if bound and not (min(bound.values()) >= 0 and isfinite(sum(bound.values()))):
+            raise ValueError(f"transfer {id}: what binds does so for zero or more seconds, not {dict(bound)}")
         number = index(id)
         times = (
             float(start),
@@ -120,6 +135,12 @@ class Recorder:
             texts.append(text)
         for value, column in zip((*sizes, *times), self._transfer_float, strict=True):
             column.append(value)
+        self._transfer_rate.append(nan if mean_rate is None else mean_rate)
+        for cause, seconds in bound.items():
+            self._cause.append(self._causes.setdefault(cause, len(self._causes)))
+            self._cause_seconds.append(seconds)
+        self._causes_end.append(len(self._cause))
+        self._bound_by.append(max(bound, key=bound.__getitem__) if bound else "")
 
     def span(self, node: str, kind: str, name: str, start: float, end: float) -> None:
         """Record that ``node`` was busy with ``name`` from ``start`` to ``end`` (virtual seconds).
@@ -144,8 +165,28 @@ class Recorder:
         self._span_start.append(start)
         self._span_end.append(end)
 
+    def links(
+        self,
+        resource: Sequence[str],
+        start: Collection[float],
+        end: Collection[float],
+        bytes: Collection[float],
+        capacity: Collection[float],
+    ) -> None:
+        """Record what resources carried between times, and what they could have carried: columns of equal
+        length.
+
+        Raises:
+            ValueError: The columns have different lengths.
+        """
+        if len({len(column) for column in (resource, start, end, bytes, capacity)}) > 1:
+            raise ValueError("columns of different lengths")
+        self._link_name += resource
+        for values, column in zip((start, end, bytes, capacity), self._link_float, strict=True):
+            column.extend(values)
+
     def tables(self) -> dict[str, pa.Table]:
-        """The rows so far as Arrow tables "metrics", "transfers" and "spans"."""
+        """The rows so far as Arrow tables "metrics", "transfers", "spans" and "links"."""
         import numpy as np
         import pyarrow as pa
 
@@ -166,17 +207,35 @@ class Recorder:
                 *(kind, source, target),
                 *(raw_bytes, charged, start, left, delivered),
                 status,
+                pa.array(np.array(self._transfer_rate), from_pandas=True),
+                pa.array(self._bound_by, pa.string()),
+                self._bounds(),
             ],
             "spans": [
                 *(pa.array(column, pa.string()) for column in self._span_text),
                 np.array(self._span_start),
                 np.array(self._span_end),
             ],
+            "links": [pa.array(self._link_name, pa.string()), *map(np.array, self._link_float)],
         }
         return {
             table: pa.Table.from_arrays([pa.array(c) for c in arrays], schema=parquet.schema(table))
             for table, arrays in columns.items()
         }
+
+    def _bounds(self) -> pa.Array:
+        """Of each transfer, what bound it for how long."""
+        import numpy as np
+        import pyarrow as pa
+
+        names = pa.DictionaryArray.from_arrays(
+            pa.array(np.array(self._cause)), pa.array(list(self._causes), pa.string())
+        )
+        return pa.MapArray.from_arrays(
+            pa.array(np.array(self._causes_end, dtype=np.int32)),
+            names.cast(pa.string()),
+            pa.array(np.array(self._cause_seconds)),
+        )
 
     def files(self) -> dict[str, bytes]:
         """The rows so far as files: name -> content, byte-identical for equal rows in equal order."""

@@ -55,9 +55,12 @@ class Run:
 
     @cached_property
     def transfers(self) -> pd.DataFrame:
-        """Messages: id, kind, source, target, raw_bytes, bytes (charged), start, left, delivered, status.
+        """Messages: id, kind, source, target, raw_bytes, bytes (charged), start, left, delivered, status,
+        mean_rate, bound_by, bound.
 
-        ``left`` and ``delivered`` are NaN for what never happened.
+        ``left``, ``delivered`` and ``mean_rate`` (bytes per second until the last byte left) are NaN for
+        what never happened. ``bound`` is a list of (cause, seconds): how long which link, or ``window``,
+        ``loss``, ``slow start``, ``cap`` or ``latency`` bound the message; ``bound_by`` is the main one.
         """
         return parquet.read(self.folder / "transfers.parquet", "transfers")
 
@@ -65,6 +68,29 @@ class Run:
     def spans(self) -> pd.DataFrame:
         """What each node did when: node, kind, name, start, end (s)."""
         return parquet.read(self.folder / "spans.parquet", "spans")
+
+    @cached_property
+    def links(self) -> pd.DataFrame:
+        """What each resource of the network carried over time: resource, start, end (s), bytes, capacity.
+
+        One row for each interval in which a resource carried something; the intervals of a run are equally
+        long but for the last. ``capacity`` is the bytes that it could have carried in that time.
+        """
+        return parquet.read(self.folder / "links.parquet", "links")
+
+    def bound_seconds(self) -> dict[str, float]:
+        """How long each cause bound messages, in seconds summed over all of them; the largest first."""
+        totals: dict[str, float] = {}
+        for causes in self.transfers["bound"]:
+            for cause, seconds in causes:
+                totals[cause] = totals.get(cause, 0.0) + seconds
+        return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
+
+    def bottleneck(self) -> str:
+        """The resource of the network that bound messages the longest (see ``bound_seconds``); "" if none
+        did."""
+        carried = set(self.links["resource"])
+        return next((cause for cause in self.bound_seconds() if cause in carried), "")
 
     @cached_property
     def scenario_yaml(self) -> str:
@@ -150,7 +176,7 @@ class Run:
 
         Keys: ``algorithm`` (the label, so that two variants of one method can be told apart), ``run``
         (folder), ``virtual_seconds``, ``steps`` (mean per worker), ``bytes_sent``, ``utilization``,
-        ``final``, ``wall_seconds``.
+        ``bottleneck`` (a link, "" if none), ``final``, ``wall_seconds``.
         """
         manifest = self.manifest
         return {
@@ -160,6 +186,7 @@ class Run:
             "steps": _count(manifest.steps),
             "bytes_sent": _count(manifest.bytes_sent),
             "utilization": manifest.utilization,
+            "bottleneck": self.bottleneck(),
             "final": {name: value if isfinite(value) else None for name, value in manifest.final.items()},
             "wall_seconds": manifest.wall_seconds,
         }

@@ -20,6 +20,18 @@ class Timeout(Exception):
     """What was awaited did not happen within the seconds allowed for it."""
 
 
+class PeerLost(Exception):
+    """The node that was waited for went down; raised once the detection timeout has passed since.
+
+    Raised by `send` to it, by `recv` from it (not by a `recv` from anybody, which any other node may still
+    answer) and by every collective in whose group it is. What had left it before still arrives.
+    """
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"{peer} went down")
+        self.peer = peer
+
+
 class Cancelled(BaseException):
     """Raised inside a task at its `await` when :meth:`Task.cancel` was called on it."""
 
@@ -58,7 +70,10 @@ class Gradient:
 
 
 class Task(ABC, Generic[T]):
-    """A coroutine that runs beside its parent; awaiting it gives its return value or raises its error."""
+    """A coroutine that runs beside its parent; awaiting it gives its return value or raises its error.
+
+    A :class:`PeerLost` is kept until the task is awaited; any other error that nobody awaits ends the run.
+    """
 
     @abstractmethod
     def __await__(self) -> Any: ...
@@ -164,40 +179,67 @@ class Node(ABC):
 
     @abstractmethod
     async def send(self, to: str, payload: Any, tag: Hashable = "") -> None:
-        """Send; returns when the last byte has left this node. The receiver gets it one latency later."""
+        """Send; returns when the last byte has left this node. The receiver gets it one latency later.
+
+        Raises :class:`PeerLost` if the receiver goes down before that; to a node that is down already nothing
+        is sent, and the error comes once the detection timeout has passed since it went down: at once, if
+        that was long ago.
+        """
 
     @abstractmethod
     async def recv(
         self, sender: str | None = None, tag: Hashable = "", *, timeout: float | None = None
     ) -> Message:
-        """The oldest message with this tag, from `sender` or from anybody. Raises :class:`Timeout`."""
+        """The oldest message with this tag, from `sender` or from anybody.
+
+        Raises :class:`Timeout`, and :class:`PeerLost` if `sender` is given, went down, and left no such
+        message.
+        """
 
     @abstractmethod
     async def exchange(self, peer: str, payload: Any, tag: Hashable = "") -> Any:
-        """Send and receive at once, both ways; gives the peer's payload."""
+        """Send and receive at once, both ways; gives the peer's payload. Raises :class:`PeerLost`."""
 
     @abstractmethod
     async def all_reduce(
         self, tensor: Tensor, op: Literal["mean", "sum"] = "mean", group: Sequence[str] | None = None
     ) -> Tensor:
-        """The mean (or sum) of the members' tensors, the same value at each of them.
+        """The mean (or sum) of the members' tensors, the same bits at each of them.
 
-        `group` names the members (default: all of this role); every member must call it, with tensors of one shape.
+        `group` names the members (default: all of this role); every member must call it, with tensors of one
+        shape. Which algorithm runs is the scenario's `network.all_reduce`. This and the other collectives
+        raise `ValueError` if this node is not in the group, and :class:`PeerLost` if a member goes down
+        before this node has its result.
         """
 
     @abstractmethod
     async def all_gather(self, payload: Any, group: Sequence[str] | None = None) -> list[Any]:
-        """Every member's payload, in rank order."""
+        """Every member's payload, in the order of the group; around a ring."""
 
     @abstractmethod
     async def reduce_scatter(
         self, tensor: Tensor, op: Literal["mean", "sum"] = "mean", group: Sequence[str] | None = None
     ) -> Tensor:
-        """This member's share (`tensor_split` by rank in the group) of the members' reduced flat tensor."""
+        """This member's share (`tensor_split` by rank in the group) of the members' reduced flat tensor.
+
+        Around a ring; members beyond the number of elements get empty shares.
+        """
 
     @abstractmethod
     async def broadcast(self, payload: Any, root: str, group: Sequence[str] | None = None) -> Any:
-        """The root's payload at every member (the others' argument is ignored)."""
+        """The root's payload at every member (the others' argument is ignored).
+
+        By the scenario's `network.broadcast`; what is no tensor always travels whole. Raises `ValueError` if
+        `root` is not in the group.
+        """
+
+    @abstractmethod
+    async def all_to_all(self, payloads: Sequence[Any], group: Sequence[str] | None = None) -> list[Any]:
+        """What each member had for this one, in the order of the group.
+
+        `payloads` has one entry per member of the group, in its order; a member's own stays with it. By the
+        scenario's `network.all_to_all`. Raises `ValueError` for another number of payloads.
+        """
 
     @abstractmethod
     async def barrier(self, group: Sequence[str] | None = None) -> None:
@@ -209,7 +251,10 @@ class Node(ABC):
 
     @abstractmethod
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
-        """Run a coroutine beside this one; how overlap of communication and computation is written."""
+        """Run a coroutine beside this one; how overlap of communication and computation is written.
+
+        Its :class:`PeerLost` is raised where the task is awaited, and lost if it never is.
+        """
 
     @abstractmethod
     def record(self, **columns: float) -> None:

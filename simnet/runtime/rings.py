@@ -2,29 +2,33 @@
 
 Each edge carries the bytes of all rounds in one flow and pays its latency once per round. The operation ends
 when the slowest edge does: `rounds * max_i(a_i + n / (p B_i))`, the bulk-synchronous time of the ring
-(`network.analytic.ring_all_reduce` on a uniform network). It agrees with the step-by-step collective on an
-uncongested network and takes p flows instead of 2 p (p - 1).
+(`network.analytic.ring_all_reduce_seconds` on a uniform network). It agrees with the step-by-step collective
+on an uncongested network and takes p flows instead of 2 p (p - 1). It adds in rank order.
+
+Other algorithms have no such form: who sends to whom changes from round to round, and there are few rounds.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 import simpy
 import torch
 from torch import Tensor
 
+from simnet.network import Transfer
 from simnet.runtime.collectives import Reduction, reduce_in_order
+from simnet.runtime.node import Node
 from simnet.runtime.payload import payload_bytes
-from simnet.runtime.waiting import Until
+from simnet.runtime.waiting import SimulatedTask, Until
 
 if TYPE_CHECKING:
     from simnet.runtime.simulated import SimulatedRun
     from simnet.runtime.simulated_node import SimulatedNode
 
 
-CollectiveTag = tuple[str, tuple[str, ...], int]
-"""Kind, members, and the how-manieth call of this kind by them."""
+CollectiveTag = tuple[str, tuple[str, ...], Hashable]
+"""Kind, members, and the how-manieth call of this kind by them (or the tag of what it is a part of)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,24 @@ class Ring:
 class Gathering:
     """Who has come to a collective so far, with what."""
 
-    def __init__(self, env: simpy.Environment, size: int) -> None:
-        self.payloads: list[Any] = [None] * size
-        self.missing = size
+    def __init__(self, env: simpy.Environment, members: tuple[str, ...]) -> None:
+        self.payloads: dict[str, Any] = {}
+        self.members = members
         self.done: simpy.Event = env.event()
+
+    @property
+    def absent(self) -> list[str]:
+        """Who has not come yet, in rank order."""
+        return [member for member in self.members if member not in self.payloads]
+
+
+@dataclass(slots=True)
+class Operation:
+    """A ring whose flows are under way."""
+
+    members: tuple[str, ...]
+    transfers: list[Transfer] = field(default_factory=list)
+    task: SimulatedTask[None] | None = None
 
 
 class FluidRings:
@@ -51,91 +69,138 @@ class FluidRings:
 
     def __init__(self, run: "SimulatedRun") -> None:
         self._run = run
-        self._gatherings: dict[CollectiveTag, Gathering] = {}
+        self._gatherings: dict[Hashable, Gathering] = {}
+        self._operations: dict[Hashable, Operation] = {}
 
     async def all_reduce(
-        self, node: "SimulatedNode", tensor: Tensor, op: Reduction, group: tuple[str, ...], tag: CollectiveTag
+        self,
+        node: Node,
+        tensor: Tensor,
+        op: Reduction,
+        group: Sequence[str],
+        tag: Hashable,
+        *,
+        ring: Sequence[str] | None = None,
+        raw_bytes: float | None = None,
     ) -> Tensor:
         """2(p-1) rounds of n/p bytes on each edge."""
+        size = len(group)
 
-        def ring(tensors: list[Tensor]) -> Ring:
-            share = _same_bytes(tensors, "all_reduce") / len(group)
-            return Ring(reduce_in_order(tensors, op), 2 * (len(group) - 1), [(share, 0.0)] * len(group))
+        def plan(tensors: list[Tensor]) -> Ring:
+            share = _same_bytes(tensors, "all_reduce", raw_bytes) / size
+            return Ring(reduce_in_order(tensors, op), 2 * (size - 1), [(share, 0.0)] * size)
 
-        reduced: Tensor = await self._meet(node, tensor, group, tag, ring)
+        reduced: Tensor = await self._meet(node, tensor, group, tag, ring or group, plan)
         return reduced
 
     async def reduce_scatter(
-        self, node: "SimulatedNode", tensor: Tensor, op: Reduction, group: tuple[str, ...], tag: CollectiveTag
+        self,
+        node: Node,
+        tensor: Tensor,
+        op: Reduction,
+        group: Sequence[str],
+        tag: Hashable,
+        *,
+        ring: Sequence[str] | None = None,
+        raw_bytes: float | None = None,
     ) -> Tensor:
         """p-1 rounds of n/p bytes on each edge."""
+        size = len(group)
 
-        def ring(tensors: list[Tensor]) -> Ring:
-            share = _same_bytes(tensors, "reduce_scatter") / len(group)
-            pieces = torch.tensor_split(reduce_in_order(tensors, op).reshape(-1), len(group))
-            return Ring(list(pieces), len(group) - 1, [(share, 0.0)] * len(group))
+        def plan(tensors: list[Tensor]) -> Ring:
+            share = _same_bytes(tensors, "reduce_scatter", raw_bytes) / size
+            pieces = torch.tensor_split(reduce_in_order(tensors, op).reshape(-1), size)
+            return Ring(list(pieces), size - 1, [(share, 0.0)] * size)
 
-        shares: list[Tensor] = await self._meet(node, tensor, group, tag, ring)
+        shares: list[Tensor] = await self._meet(node, tensor, group, tag, ring or group, plan)
         return shares[group.index(node.id)]
 
     async def all_gather(
-        self, node: "SimulatedNode", payload: Any, group: tuple[str, ...], tag: CollectiveTag
+        self,
+        node: Node,
+        payload: Any,
+        group: Sequence[str],
+        tag: Hashable,
+        *,
+        ring: Sequence[str] | None = None,
     ) -> list[Any]:
         """p-1 rounds; the edge out of a member carries every payload but that of the next member."""
+        order = ring or group
 
-        def ring(payloads: list[Any]) -> Ring:
-            sizes = [payload_bytes(payload) for payload in payloads]
-            model, other = sum(size[0] for size in sizes), sum(size[1] for size in sizes)
-            rounds, after = len(group) - 1, sizes[1:] + sizes[:1]
+        def plan(payloads: list[Any]) -> Ring:
+            sizes = dict(zip(group, map(payload_bytes, payloads), strict=True))
+            model, other = sum(size[0] for size in sizes.values()), sum(size[1] for size in sizes.values())
+            rounds, after = len(group) - 1, [sizes[member] for member in (*order[1:], order[0])]
             return Ring(
                 payloads, rounds, [((model - size[0]) / rounds, (other - size[1]) / rounds) for size in after]
             )
 
-        gathered: list[Any] = await self._meet(node, payload, group, tag, ring)
+        gathered: list[Any] = await self._meet(node, payload, group, tag, order, plan)
         return list(gathered)
+
+    def lost(self, node_id: str) -> None:
+        """It is known that a node went down: stop what it has a part in."""
+        for tag, gathering in list(self._gatherings.items()):
+            if node_id in gathering.members:
+                del self._gatherings[tag]
+        for operation in list(self._operations.values()):
+            if node_id in operation.members:
+                for transfer in operation.transfers:
+                    self._run.network.cancel(transfer)
+                if operation.task is not None:
+                    operation.task.cancel()
 
     async def _meet(
         self,
-        node: "SimulatedNode",
+        node: Node,
         payload: Any,
-        group: tuple[str, ...],
-        tag: CollectiveTag,
+        group: Sequence[str],
+        tag: Hashable,
+        order: Sequence[str],
         plan: Callable[[list[Any]], Ring],
     ) -> Any:
-        """Wait for every member; the last to come starts the flows."""
+        """Wait for every member; the last to come starts the flows, unless one that came is down by then."""
+        members = tuple(group)
         gathering = self._gatherings.get(tag)
         if gathering is None:
-            gathering = self._gatherings[tag] = Gathering(self._run.env, len(group))
-        gathering.payloads[group.index(node.id)] = payload
-        gathering.missing -= 1
-        if gathering.missing == 0:
+            gathering = self._gatherings[tag] = Gathering(self._run.env, members)
+        gathering.payloads[node.id] = payload
+        absent = gathering.absent
+        if not absent and not any(self._run.failures.is_down(member) for member in members):
             del self._gatherings[tag]
-            self._run.start(self._flow(group, tag, plan(gathering.payloads), gathering.done))
-        absent = [member for member, held in zip(group, gathering.payloads, strict=True) if held is None]
-        return await node.wait(gathering.done, f"{tag[0]} with {', '.join(absent) or 'its flows'}")
+            ring = plan([gathering.payloads[member] for member in members])
+            operation = self._operations[tag] = Operation(members)
+            operation.task = self._run.start(self._flow(order, tag, operation, ring, gathering.done))
+        kind = cast(CollectiveTag, tag)[0]
+        here = cast("SimulatedNode", node)
+        return await here.wait(gathering.done, f"{kind} with {', '.join(absent) or 'its flows'}")
 
-    async def _flow(self, group: Sequence[str], tag: CollectiveTag, ring: Ring, done: simpy.Event) -> None:
-        arrivals = []
-        for rank, member in enumerate(group):
-            source, target = self._run.nodes[member], self._run.nodes[group[(rank + 1) % len(group)]]
-            latency = self._run.topology.route(source.host, target.host).latency
-            model_bytes, other_bytes = ring.round_bytes[rank]
-            transfer = self._run.carry(
-                source,
-                target,
-                ring.rounds * model_bytes,
-                ring.rounds * other_bytes,
-                kind=tag[0],
-                extra_latency=(ring.rounds - 1) * latency,
-            )
-            arrivals.append(transfer.delivered)
-        for arrival in arrivals:
-            await Until(arrival)
+    async def _flow(
+        self, order: Sequence[str], tag: Hashable, operation: Operation, ring: Ring, done: simpy.Event
+    ) -> None:
+        try:
+            for place, member in enumerate(order):
+                source, target = self._run.nodes[member], self._run.nodes[order[(place + 1) % len(order)]]
+                model_bytes, other_bytes = ring.round_bytes[place]
+                transfer = self._run.carry(
+                    source,
+                    target,
+                    ring.rounds * model_bytes,
+                    ring.rounds * other_bytes,
+                    kind=cast(CollectiveTag, tag)[0],
+                    rounds=ring.rounds,
+                )
+                operation.transfers.append(transfer)
+            for transfer in operation.transfers:
+                await Until(transfer.delivered)
+        finally:
+            del self._operations[tag]
         done.succeed(ring.result)
 
 
-def _same_bytes(tensors: list[Tensor], kind: str) -> float:
+def _same_bytes(tensors: list[Tensor], kind: str, raw_bytes: float | None) -> float:
+    """What the whole tensor is charged as. Raises `ValueError` unless all have one shape."""
     shapes = {tuple(tensor.shape) for tensor in tensors}
     if len(shapes) > 1:
         raise ValueError(f"{kind} of tensors of different shapes: {sorted(shapes)}")
-    return float(tensors[0].numel() * tensors[0].element_size())
+    return float(tensors[0].numel() * tensors[0].element_size()) if raw_bytes is None else raw_bytes

@@ -2,28 +2,27 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import simpy
 from simpy.events import EventPriority
-from torch import Tensor
 
-from simnet.compute import CostModel, Engine, GradientJob, Job, TrainJob, TrainResult
-from simnet.network import FluidNetwork, InvariantError, Topology, Transfer
-from simnet.network.analytic import ring_all_reduce_seconds, tree_all_reduce_seconds
+from simnet.compute import Engine, GradientJob, Job, TrainJob, TrainResult
+from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
+from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.evaluation import Evaluation
-from simnet.runtime.node import Message, Node
+from simnet.runtime.failures import Failures
+from simnet.runtime.node import Cancelled, Message
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.waiting import SimulatedTask
-from simnet.scenario import Scenario
+from simnet.runtime.world import Method, Outcome, Progress, World
 from simnet.streams import Streams
-from simnet.tasks import Task as LearningTask
 
 T = TypeVar("T")
 
@@ -38,52 +37,7 @@ class DeadlockError(Exception):
     """Nothing can happen any more, yet some coroutine waits; the message says which node waits for what."""
 
 
-class Method(Protocol):
-    """What the runtime needs to know of an algorithm (see `runtime.node.Algorithm`)."""
-
-    evaluated_role: ClassVar[str]
-    step_budget: ClassVar[Literal["each", "mean"]]
-
-    def roles(self) -> Mapping[str, Callable[[Node], Coroutine[Any, Any, None]]]:
-        """The coroutine of each role."""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What a run stands on: pure functions of scenario and seed."""
-
-    scenario: Scenario
-    topology: Topology
-    task: LearningTask
-    cost: CostModel
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run came to. Bytes are charged ones; `steps` is the mean over the workers."""
-
-    virtual_seconds: float
-    steps: float
-    worker_steps: int
-    bytes_sent: float
-    raw_bytes_sent: float
-    utilization: float
-    final: dict[str, float]
-    invariants: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands, for whoever watches."""
-
-    virtual_seconds: float
-    steps: float
-    worker_steps: int
-    bytes_sent: float
-    loss: float
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Finishing:
     job: Job
     node: SimulatedNode
@@ -110,10 +64,11 @@ class SimulatedRun:
         self.engine = engine
         self.recorder = recorder
         self.streams = Streams(world.scenario.seed)
-        self.env = simpy.Environment()
-        self.network = FluidNetwork(self.env, world.topology, on_end=self._transfer_ended)
+        self.env = Clock()
+        transport = transport_of(world.scenario.network.model)
+        self.network = FluidNetwork(self.env, world.topology, transport, on_end=self._transfer_ended)
         self.rings = FluidRings(self)
-        self.fluid_collectives = world.scenario.network.collectives == "fluid"
+        self.failures = Failures(self, world.scenario.network.detection_timeout)
         self.counts: Counter[str] = Counter()
         self._method = method
         self._watch = watch
@@ -126,6 +81,13 @@ class SimulatedRun:
         self._raw_bytes_sent = 0.0
         self.worker_steps = 0
         self.members, self.nodes = self._place()
+        self.collectives = Collectives(
+            world.scenario.network,
+            world.topology,
+            {name: node.host for name, node in self.nodes.items()},
+            world.cost.charged_bytes,
+            self.rings if world.scenario.network.collectives == "fluid" else SteppedRings(),
+        )
         self._workers = [self.nodes[name] for name in self.members["worker"]]
         evaluated = [self.nodes[name] for name in self.members[method.evaluated_role]]
         self._evaluation = Evaluation(engine, recorder, world.scenario.evaluate, self._workers, evaluated)
@@ -154,10 +116,11 @@ class SimulatedRun:
         """Run to the end and give the outcome.
 
         Raises :class:`DeadlockError` if nothing can happen any more before the scenario's `stop`,
-        `InvariantError` if clock and work disagree, and whatever a coroutine raises.
+        `InvariantError` if clock and work disagree, and whatever a coroutine raises, such as a `PeerLost`
+        that the method does not handle.
         """
         roles = self._method.roles()
-        mains = {name: self.start(roles[node.role](node)) for name, node in self.nodes.items()}
+        mains = {name: self.start(roles[node.role](node), name) for name, node in self.nodes.items()}
         self._evaluation.stage(0.0, 0, 0.0)
         env, events = self.env, 0
         while True:
@@ -203,6 +166,8 @@ class SimulatedRun:
             task.close()
         self.network.close()
         self.network.check()
+        use = self.network.link_use()
+        self.recorder.links(use.resource, use.start.tolist(), use.end.tolist(), use.bytes.tolist(), use.capacity.tolist())
         self._evaluation.finish(ended, self.worker_steps, self.network.bytes_sent)
         self._report()
         self._check_work()
@@ -236,7 +201,7 @@ class SimulatedRun:
         lines = [
             f"  {name} waits for {what} since {since:.6g} s"
             for name in unfinished
-            for what, since in self.nodes[name].waiting_for.values()
+            for what, since, _, _ in self.nodes[name].waiting_for.values()
         ]
         return (
             f"nothing can happen after {self._last_activity:.6g} s, but {len(unfinished)} of "
@@ -245,12 +210,23 @@ class SimulatedRun:
 
     # -- what nodes ask for ---------------------------------------------------------------------------
 
-    def start(self, coroutine: Coroutine[Any, Any, T]) -> SimulatedTask[T]:
-        """Run a coroutine as a SimPy process."""
-        task = SimulatedTask(self.env, coroutine)
+    def start(
+        self, coroutine: Coroutine[Any, Any, T], owner: str | None = None, *, keep_errors: bool = False
+    ) -> SimulatedTask[T]:
+        """Run a coroutine as a SimPy process; arguments as of `SimulatedTask`."""
+        task = SimulatedTask(self.env, coroutine, owner, keep_errors=keep_errors)
         self._tasks[task] = None
         task.event.callbacks.append(lambda _: self._tasks.pop(task, None))
         return task
+
+    def fail(self, node_id: str) -> None:
+        """A node goes down now (see :class:`Failures`). Raises `ValueError` unless it is there and up."""
+        self.failures.fail(node_id)
+
+    def end_tasks(self, node_id: str) -> None:
+        """Cancel all coroutines of a node."""
+        for task in [task for task in self._tasks if task.owner == node_id]:
+            task.cancel()
 
     def may_continue(self, node: SimulatedNode) -> bool:
         """False once the step budget is spent: the node's own, or everybody's."""
@@ -285,7 +261,7 @@ class SimulatedRun:
         """A computation starts: models are as the method left them, which is when they are evaluated."""
         self._evaluation.work_begins()
 
-    def finish(self, job: Job, node: SimulatedNode, *, gradients: int = 0, steps: int = 0) -> Any:
+    async def finish(self, job: Job, node: SimulatedNode, *, gradients: int = 0, steps: int = 0) -> Any:
         """Await the result of a job whose time has passed: all of an instant are computed in one flush."""
         entry = _Finishing(job, node, gradients, steps, self.env.event())
         if not self._finishing:
@@ -294,7 +270,12 @@ class SimulatedRun:
             flush.callbacks.append(self._flush)
             self.env.schedule(flush, priority=FLUSH_PRIORITY)
         self._finishing.append(entry)
-        return node.wait(entry.event, "its result")
+        try:
+            return await node.wait(entry.event, "its result")
+        except Cancelled:
+            if entry in self._finishing:
+                self._finishing.remove(entry)
+            raise
 
     def _flush(self, _: simpy.Event) -> None:
         finishing, self._finishing = self._finishing, []
@@ -338,19 +319,21 @@ class SimulatedRun:
         other_bytes: float,
         *,
         kind: str,
-        extra_latency: float = 0.0,
+        rounds: int = 1,
     ) -> Transfer:
-        """Start a flow for so many raw bytes, charged as `charge_as` says."""
+        """Start a flow for so many raw bytes, charged as `charge_as` says; for `rounds` messages in a row."""
         raw = model_bytes + other_bytes
         charged = self.cost.charged_bytes(model_bytes) + other_bytes
         self.counts["messages"] += 1
         transfer = self.network.send(
-            source.host, target.host, charged, raw_bytes=raw, kind=kind, extra_latency=extra_latency
+            source.host, target.host, charged, raw_bytes=raw, kind=kind, rounds=rounds
         )
+        self.failures.watch(transfer, source.id, target.id)
         transfer.delivered.callbacks.append(lambda _: self.active_until_now())
         return transfer
 
     def _transfer_ended(self, transfer: Transfer) -> None:
+        self.failures.ended(transfer)
         left = transfer.bytes - transfer.remaining
         if transfer.bytes > 0 and not transfer.local:
             self._raw_bytes_sent += transfer.raw_bytes * (left / transfer.bytes)
@@ -365,21 +348,9 @@ class SimulatedRun:
             transfer.left_at,
             transfer.delivered_at,
             transfer.status,
+            transfer.mean_rate,
+            transfer.bound,
         )
-
-    def all_reduce_kind(self, members: Sequence[str], tensor: Tensor) -> str:
-        """Ring or tree: as the scenario says, or whichever is cheaper by the alpha-beta model."""
-        choice = self.scenario.network.all_reduce
-        if choice != "auto":
-            return choice
-        charged = self.cost.charged_bytes(float(tensor.numel() * tensor.element_size()))
-        hosts = [self.nodes[member].host for member in members]
-        edges = list(zip(hosts, hosts[1:] + hosts[:1], strict=True))
-        latency = max(self.topology.route(a, b).latency for a, b in edges)
-        bandwidth = min(self.topology.nominal_bandwidth(a, b) for a, b in edges)
-        ring = ring_all_reduce_seconds(len(hosts), charged, bandwidth, latency)
-        tree = tree_all_reduce_seconds(len(hosts), charged, bandwidth, latency)
-        return "ring" if ring <= tree else "tree"
 
     # -- watching -------------------------------------------------------------------------------------
 
@@ -396,7 +367,6 @@ class SimulatedRun:
                     self._evaluation.latest.get("loss", inf),
                 )
             )
-
 
 
 def _work_done(job: Job) -> tuple[int, int]:

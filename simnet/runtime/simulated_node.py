@@ -1,21 +1,15 @@
 """`Node` under the simulated clock: SimPy says when, the fluid network how long, the engine what."""
 
-from collections.abc import Callable, Coroutine, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 import simpy
 from torch import Tensor
 
-from simnet.runtime.collectives import (
-    ring_all_gather,
-    ring_all_reduce,
-    ring_reduce_scatter,
-    tree_all_reduce,
-    tree_barrier,
-    tree_broadcast,
-)
-from simnet.runtime.node import Cancelled, Gradient, Message, Node, Task, Timeout
+from simnet.runtime.collectives import pass_on, tree_barrier
+from simnet.runtime.node import Cancelled, Gradient, Message, Node, PeerLost, Task, Timeout
 from simnet.runtime.rings import CollectiveTag
 from simnet.runtime.waiting import Mailbox, SimulatedTask, Until
 
@@ -26,6 +20,15 @@ T = TypeVar("T")
 
 STEP_TOLERANCE = 1e-9
 """Relative slack when counting the steps that fit into a span, so that an exact fit is not lost to rounding."""
+
+
+class Waiting(NamedTuple):
+    """What a coroutine waits for, since when, and on which other node it depends."""
+
+    what: str
+    since: float
+    peer: str | None
+    process: simpy.Process | None
 
 
 class SimulatedNode(Node):
@@ -53,7 +56,7 @@ class SimulatedNode(Node):
         self.busy_seconds = 0.0
         self._computing: tuple[str, float] | None = None
         self._sleepers = 0
-        self.waiting_for: dict[int, tuple[str, float]] = {}
+        self.waiting_for: dict[int, Waiting] = {}
 
     # -- plain attributes -----------------------------------------------------------------------------
 
@@ -205,10 +208,15 @@ class SimulatedNode(Node):
     # -- messages -------------------------------------------------------------------------------------
 
     async def send(self, to: str, payload: Any, tag: Hashable = "") -> None:
+        failures = self._run.failures
+        if failures.is_noticed(to):
+            raise PeerLost(to)
+        if failures.is_down(to):
+            await self.wait(self._env.event(), f"{to} to be noticed as lost", to)
         transfer = self._run.post(self, to, payload, tag)
         try:
-            await self.wait(transfer.sent, f"its message to {to} to leave")
-        except Cancelled:
+            await self.wait(transfer.sent, f"its message to {to} to leave", to)
+        except (Cancelled, PeerLost):
             self._run.network.cancel(transfer)
             raise
 
@@ -218,15 +226,18 @@ class SimulatedNode(Node):
         kept = self._mailbox.take(sender, tag)
         if kept is not None:
             return kept
+        if sender is not None and self._run.failures.is_noticed(sender):
+            raise PeerLost(sender)
         started = self.now
         arrival = self._mailbox.ask(sender, tag)
         awaited = f"a message {tag!r} from {sender or 'anyone'}"
         try:
             if timeout is None:
-                await self.wait(arrival, awaited)
+                await self.wait(arrival, awaited, sender)
             else:
-                await self.wait(simpy.AnyOf(self._env, (arrival, self._env.timeout(timeout))), awaited)
-        except Cancelled:
+                either = simpy.AnyOf(self._env, (arrival, self._env.timeout(timeout)))
+                await self.wait(either, awaited, sender)
+        except (Cancelled, PeerLost):
             self._mailbox.withdraw(tag, arrival)
             raise
         self._run.recorder.span(self.id, "wait", "recv", started, self.now)
@@ -236,10 +247,7 @@ class SimulatedNode(Node):
         return cast(Message, arrival.value)
 
     async def exchange(self, peer: str, payload: Any, tag: Hashable = "") -> Any:
-        sending = self.spawn(self.send(peer, payload, tag))
-        message = await self.recv(peer, tag)
-        await sending
-        return message.payload
+        return await pass_on(self, peer, peer, payload, tag)
 
     def deliver(self, message: Message) -> None:
         """The network's end of :meth:`recv`."""
@@ -253,23 +261,15 @@ class SimulatedNode(Node):
         members, tag = self._collective("all_reduce", group)
         if len(members) == 1:
             return tensor
-        with self._span("all_reduce"):
-            if self._run.all_reduce_kind(members, tensor) == "tree":
-                return await tree_all_reduce(self, tensor, op, members, tag)
-            if self._run.fluid_collectives:
-                reduced: Tensor = await self._run.rings.all_reduce(self, tensor, op, members, tag)
-                return reduced
-            return await ring_all_reduce(self, tensor, op, members, tag)
+        with self._together("all_reduce", members):
+            return await self._run.collectives.all_reduce(self, tensor, op, members, tag)
 
     async def all_gather(self, payload: Any, group: Sequence[str] | None = None) -> list[Any]:
         members, tag = self._collective("all_gather", group)
         if len(members) == 1:
             return [payload]
-        with self._span("all_gather"):
-            if self._run.fluid_collectives:
-                gathered: list[Any] = await self._run.rings.all_gather(self, payload, members, tag)
-                return gathered
-            return await ring_all_gather(self, payload, members, tag)
+        with self._together("all_gather", members):
+            return await self._run.collectives.all_gather(self, payload, members, tag)
 
     async def reduce_scatter(
         self, tensor: Tensor, op: Literal["mean", "sum"] = "mean", group: Sequence[str] | None = None
@@ -277,24 +277,38 @@ class SimulatedNode(Node):
         members, tag = self._collective("reduce_scatter", group)
         if len(members) == 1:
             return tensor.reshape(-1)
-        with self._span("reduce_scatter"):
-            if self._run.fluid_collectives:
-                share: Tensor = await self._run.rings.reduce_scatter(self, tensor, op, members, tag)
-                return share
-            return await ring_reduce_scatter(self, tensor, op, members, tag)
+        with self._together("reduce_scatter", members):
+            return await self._run.collectives.reduce_scatter(self, tensor, op, members, tag)
 
     async def broadcast(self, payload: Any, root: str, group: Sequence[str] | None = None) -> Any:
         members, tag = self._collective("broadcast", group)
         if root not in members:
             raise ValueError(f"broadcast root {root!r} is not in the group {members}")
-        with self._span("broadcast"):
-            return await tree_broadcast(self, payload, root, members, tag)
+        if len(members) == 1:
+            return payload
+        with self._together("broadcast", members):
+            return await self._run.collectives.broadcast(self, payload, root, members, tag)
+
+    async def all_to_all(self, payloads: Sequence[Any], group: Sequence[str] | None = None) -> list[Any]:
+        members, tag = self._collective("all_to_all", group)
+        if len(payloads) != len(members):
+            raise ValueError(f"all_to_all takes one payload per member: {len(members)}, not {len(payloads)}")
+        if len(members) == 1:
+            return list(payloads)
+        with self._together("all_to_all", members):
+            return await self._run.collectives.all_to_all(self, payloads, members, tag)
 
     async def barrier(self, group: Sequence[str] | None = None) -> None:
         members, tag = self._collective("barrier", group)
         if len(members) > 1:
-            with self._span("barrier"):
+            with self._together("barrier", members):
                 await tree_barrier(self, members, tag)
+
+    @contextmanager
+    def _together(self, name: str, members: tuple[str, ...]) -> Iterator[None]:
+        """Around the steps of a collective: it ends with the loss of a member, and leaves a span."""
+        with self._run.failures.together(members), self._span(name):
+            yield
 
     def _collective(self, kind: str, group: Sequence[str] | None) -> tuple[tuple[str, ...], CollectiveTag]:
         """The members, and a tag that the n-th call of this kind shares at each of them."""
@@ -319,7 +333,7 @@ class SimulatedNode(Node):
         self._run.active_until_now()
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
-        return self._run.start(coroutine)
+        return self._run.start(coroutine, self.id, keep_errors=True)
 
     def record(self, **columns: float) -> None:
         for name, value in columns.items():
@@ -328,10 +342,13 @@ class SimulatedNode(Node):
     def shared_rng(self, name: str, epoch: int) -> np.random.Generator:
         return self._run.streams.generator("shared", name, epoch)
 
-    async def wait(self, event: simpy.Event, what: str) -> Any:
-        """Wait for an event, leaving a note of what for, from which a deadlock is explained."""
+    async def wait(self, event: simpy.Event, what: str, peer: str | None = None) -> Any:
+        """Wait for an event, leaving a note of what for, from which a deadlock is explained.
+
+        Raises :class:`PeerLost` when `peer`, without which it cannot happen, is noticed to be down.
+        """
         ticket = id(event)
-        self.waiting_for[ticket] = (what, self.now)
+        self.waiting_for[ticket] = Waiting(what, self.now, peer, self._env.active_process)
         try:
             return await Until(event)
         finally:

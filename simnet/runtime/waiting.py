@@ -2,17 +2,21 @@
 
 from collections import deque
 from collections.abc import Coroutine, Generator, Hashable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 import simpy
 
-from simnet.runtime.node import Cancelled, Message, Task
+from simnet.runtime.node import Cancelled, Message, PeerLost, Task
 
 T = TypeVar("T")
 
 
 class Until(Generic[T]):
-    """`await Until(event)`: SimPy resumes the coroutine with the event's value."""
+    """`await Until(event)`: SimPy resumes the coroutine with the event's value.
+
+    An interrupt raises its cause, if that is a :class:`PeerLost`, and :class:`Cancelled` otherwise.
+    """
 
     __slots__ = ("event",)
 
@@ -22,21 +26,49 @@ class Until(Generic[T]):
     def __await__(self) -> Generator[simpy.Event, T, T]:
         try:
             return (yield self.event)
-        except simpy.Interrupt:
+        except simpy.Interrupt as interrupt:
+            if isinstance(interrupt.cause, PeerLost):
+                raise interrupt.cause from None
             raise Cancelled from None
 
 
-class SimulatedTask(Task[T]):
-    """A coroutine running as a SimPy process."""
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An error that is raised where the task is awaited."""
 
-    def __init__(self, env: simpy.Environment, coroutine: Coroutine[Any, Any, T]) -> None:
+    error: PeerLost
+
+
+class SimulatedTask(Task[T]):
+    """A coroutine running as a SimPy process.
+
+    Args:
+        env: Its simulation.
+        coroutine: What it runs.
+        owner: The node that it belongs to, and ends with; None for what belongs to the run.
+        keep_errors: Whether a :class:`PeerLost` waits for somebody to await the task; otherwise it ends the
+            run.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        coroutine: Coroutine[Any, Any, T],
+        owner: str | None = None,
+        *,
+        keep_errors: bool = False,
+    ) -> None:
+        self.owner = owner
         self._coroutine = coroutine
-        self._guarded = _ending_quietly(coroutine)
+        self._guarded = _ending_quietly(coroutine, keep_errors)
         # SimPy drives a coroutine as it does a generator: by send() and throw().
         self._process = env.process(cast(Generator[simpy.Event, Any, Any], self._guarded))
 
     def __await__(self) -> Generator[simpy.Event, T, T]:
-        return Until[T](self._process).__await__()
+        result = yield from Until[Any](self._process).__await__()
+        if isinstance(result, _Kept):
+            raise result.error
+        return cast(T, result)
 
     @property
     def done(self) -> bool:
@@ -57,11 +89,15 @@ class SimulatedTask(Task[T]):
         self._coroutine.close()
 
 
-async def _ending_quietly(coroutine: Coroutine[Any, Any, T]) -> T | None:
+async def _ending_quietly(coroutine: Coroutine[Any, Any, T], keep_errors: bool) -> T | _Kept | None:
     try:
         return await coroutine
     except Cancelled:
         return None
+    except PeerLost as lost:
+        if keep_errors:
+            return _Kept(lost)
+        raise
 
 
 class Mailbox:

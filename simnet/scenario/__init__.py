@@ -1,19 +1,20 @@
 """Scenarios: the YAML schema, loading with errors that name the line, sweeps, export to JSON Schema."""
 
+from simnet.scenario.collectives import AllReduceConfig, BroadcastConfig
 from simnet.scenario.errors import MISSING, Path, Problem, ScenarioError, describe, nearest
 from simnet.scenario.expect import Comparison, Expectation, Measurements, Outcome, parse_expectation
 from simnet.scenario.fields import Bandwidth, Component, Integer, Number, Positive, PositiveInteger
 from simnet.scenario.interval import Interval
 from simnet.scenario.jsonschema import json_schema
-from simnet.scenario.library import find_scenario, library_folder, library_names
-from simnet.scenario.load import Document, SweepPoint, canonical, dump, load_file, load_text
+from simnet.scenario.library import find_network, find_scenario, library_folder, library_names, network_descriptions, network_names
+from simnet.scenario.links import LinkConfig, NetworkEvent, Varying
+from simnet.scenario.load import Document, SweepPoint, canonical, dump, load_file, load_network, load_text
 from simnet.scenario.plugins import load_plugin
 from simnet.scenario.schema import (
     AlgorithmEntry,
     ChargeAs,
     DeviceConfig,
     EvaluateConfig,
-    LinkConfig,
     NetworkConfig,
     Scenario,
     ServerConfig,
@@ -28,6 +29,8 @@ from simnet.scenario.sweep import expand
 from simnet.scenario.validate import choose, one_of, validated
 
 __all__ = [
+    "AllReduceConfig",
+    "BroadcastConfig",
     "MISSING",
     "AlgorithmEntry",
     "Bandwidth",
@@ -43,6 +46,7 @@ __all__ = [
     "LinkConfig",
     "Measurements",
     "NetworkConfig",
+    "NetworkEvent",
     "Number",
     "Outcome",
     "Path",
@@ -57,20 +61,25 @@ __all__ = [
     "SweepPoint",
     "TaskConfig",
     "TopologyConfig",
+    "Varying",
     "WorkerGroup",
     "canonical",
     "choose",
     "describe",
     "dump",
     "expand",
+    "find_network",
     "find_scenario",
     "json_schema",
     "library_folder",
     "library_names",
     "load_file",
+    "load_network",
     "load_plugin",
     "load_text",
     "nearest",
+    "network_descriptions",
+    "network_names",
     "one_of",
     "parse_expectation",
     "starter_text",

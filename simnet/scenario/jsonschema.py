@@ -129,9 +129,23 @@ def _finished(definitions: dict[str, Any]) -> dict[str, Any]:
         "description": workers["description"],
         "anyOf": [group, {"type": "array", "items": group, "minItems": 1}],
     }
+    _let_use(definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "simnet scenario",
         **{key: value for key, value in scenario.items() if key != "title"},
         "$defs": definitions,
     }
+
+
+def _let_use(definitions: dict[str, Any]) -> None:
+    """Let a network name a file whose network it uses, and then leave everything else to that."""
+    name = {
+        "type": "string",
+        "description": "A file, or a network of the library such as networks/wan-100m, whose network is used.",
+    }
+    network = definitions["NetworkConfig"]
+    network["properties"] = {"use": name, **network["properties"]}
+    required = network.pop("required", [])
+    network["anyOf"] = [{"required": ["use"]}, {"required": required}]
+    definitions["NetworkConfig"] = {"anyOf": [name, network]}

@@ -1,17 +1,19 @@
 """From a YAML file to checked scenarios, and back to YAML."""
 
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
 from simnet.scenario.errors import Path, Problem, ScenarioError, describe
-from simnet.scenario.library import find_scenario
+from simnet.scenario.library import find_network, find_scenario
 from simnet.scenario.overrides import with_overrides
 from simnet.scenario.schema import Scenario
 from simnet.scenario.source import Source
 from simnet.scenario.sweep import Point, expand
+from simnet.scenario.use import with_used_network
 from simnet.scenario.validate import validated
 from simnet.scenario.yaml_text import read_yaml
 
@@ -61,6 +63,43 @@ def load_file(path: str | FilePath, overrides: Iterable[str] = ()) -> Document:
     return load_text(text, overrides, name=str(file), folder=source.folder)
 
 
+def load_network(name: str | FilePath, overrides: Iterable[str] = (), workers: int | None = None) -> Scenario:
+    """The first scenario of a file; of a file with a network only, a scenario that is just good for its
+    network.
+
+    That one has ``workers`` workers; as many as there are hosts if not given. Raises `ScenarioError`.
+    """
+    file = _network_file(name)
+    text = file.read_text(encoding="utf-8-sig", errors="replace")
+    value, _ = read_yaml(text)
+    if not isinstance(value, dict) or "network" not in value or "task" in value:
+        return load_file(file, overrides).scenarios[0].scenario
+    mapping = {
+        "name": re.sub(r"[^A-Za-z0-9_.-]", "-", file.stem).lstrip(".-") or "network",
+        "network": {"use": str(file.resolve())},
+        "workers": {"device": "cpu"} | ({"count": workers} if workers else {}),
+        "task": {"name": "quadratic", "batch_size": 1, "optimizer": "sgd"},
+        "algorithms": ["allreduce"],
+        "stop": {"steps": 1},
+    }
+    source = Source(str(file), file.resolve().parent)
+    try:
+        mapping, source = with_overrides(mapping, overrides, source)
+        return _checked(mapping, source)[0].scenario
+    except ScenarioError as error:
+        raise ScenarioError(error.problems, error.source or source) from None
+
+
+def _network_file(name: str | FilePath) -> FilePath:
+    try:
+        return find_scenario(name)
+    except ScenarioError as error:
+        try:
+            return find_network(str(name), None, ())
+        except ScenarioError:
+            raise error from None
+
+
 def load_text(
     text: str, overrides: Iterable[str] = (), *, name: str = "<text>", folder: FilePath | None = None
 ) -> Document:
@@ -75,7 +114,9 @@ def load_text(
                 (), what, expected="keys such as name, network, workers, task, algorithms, stop"
             )
         mapping, source = with_overrides(value, overrides, source)
-        return Document(source, mapping, _checked(mapping, source))
+        scenarios = _checked(mapping, source)
+        first = scenarios[0].scenario.source
+        return Document(replace(source, used=first.used if first else {}), mapping, scenarios)
     except ScenarioError as error:
         raise ScenarioError(error.problems, error.source or source) from None
 
@@ -98,17 +139,23 @@ def _checked(mapping: dict[str, Any], source: Source) -> tuple[SweepPoint, ...]:
         broken = list(mapping["sweep"]) if isinstance(mapping["sweep"], dict) else []
         points = [Point({}, {key: value for key, value in mapping.items() if key != "sweep"}, {})]
     scenarios = []
+    used: dict[Path, Source] = {}
     for point, resolved, origins in points:
         here = source
         for path, origin in origins.items():
             here = here.with_origin(path, origin)
         try:
-            scenarios.append(SweepPoint(validated(Scenario, resolved, ()).read_from(here), point))
+            whole, here = with_used_network(resolved, here)
+            used = {**here.used, **used}
+            scenarios.append(SweepPoint(validated(Scenario, whole, ()).read_from(here), point))
         except ScenarioError as error:
+            if error.source is not None:  # a file that is used cannot be read: its lines, not this one's
+                raise
             problems += [
                 _as_written(problem, here) for problem in error.problems if not _supplied(problem, broken)
             ]
     if problems:
+        source = replace(source, used=used)
         told = {describe(ScenarioError([problem]), source): problem for problem in reversed(problems)}
         raise ScenarioError(reversed(told.values()), source)
     return tuple(scenarios)

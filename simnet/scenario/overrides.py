@@ -59,7 +59,12 @@ def _replaced(node: Any, parts: list[str], value: Any, path: Path) -> tuple[Any,
     if node is None:
         node = {}
     if isinstance(node, str):
-        node = {"kind" if path[-1:] == ("topology",) else "name": node}
+        short_for: dict[Path, str] = {
+            ("network",): "use",
+            ("network", "topology"): "kind",
+            ("network", "overlay"): "kind",
+        }
+        node = {short_for.get(path, "name"): node}
     if not isinstance(node, dict):
         raise ScenarioError.at(path, f"has no keys, so no `{parts[0]}`", given=node)
     below, whole = _replaced(node.get(parts[0]), parts[1:], value, (*path, parts[0]))

@@ -5,7 +5,7 @@ kept as they are, and checked by the room that owns them.
 """
 
 import re
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -19,13 +19,14 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
-from simnet.scenario.errors import Problem, ScenarioError, describe
+from simnet.scenario.collectives import AllReduce, Broadcast
+from simnet.scenario.errors import Path, Problem, ScenarioError, describe
 from simnet.scenario.expect import parse_expectation
 from simnet.scenario.fields import (
-    Bandwidth,
     Component,
     Integer,
     Label,
@@ -37,7 +38,9 @@ from simnet.scenario.fields import (
     default_label,
 )
 from simnet.scenario.interval import Interval
+from simnet.scenario.links import BandwidthValue, LinkConfig, NetworkEvent
 from simnet.scenario.source import Source
+from simnet.scenario.transport import TransportModel
 from simnet.units import Bytes, Count, FlopsPerSecond, Seconds
 
 
@@ -64,7 +67,8 @@ class TopologyConfig(Open):
     """The shape of the network."""
 
     kind: str = Field(
-        description="star, full-mesh, ring, explicit (nodes and links), or a networkx generator's name.",
+        description="star, ring, torus, regions, file, ... (see `simnet list topologies`), or the name of a "
+        "networkx generator.",
         min_length=1,
     )
 
@@ -76,14 +80,17 @@ class TopologyConfig(Open):
         return {"kind": value} if isinstance(value, str) else value
 
 
-class LinkConfig(Section):
-    """What every link of the network is like, unless it says otherwise."""
+class ExplicitRoute(Section):
+    """A route that is not left to the shortest path."""
 
-    bandwidth: Bandwidth = Field(description="Capacity in each direction, such as 100 Mbps or 12.5 MB/s.")
-    latency: Seconds = Field(description="Time from one end to the other, such as 25 ms; 0 is allowed.")
-    duplex: Literal["full", "half"] = Field(
-        "full", description="full: a capacity per direction; half: both directions share one."
-    )
+    source: str = Field(alias="from", description="The node that it starts from.", min_length=1)
+    target: str = Field(alias="to", description="The node that it leads to.", min_length=1)
+    via: tuple[str, ...] = Field(description="The nodes in between, in order; [] for the direct link.")
+    both_ways: bool = Field(False, description="Whether the way back is the same one.")
+
+    @model_serializer(mode="plain")
+    def _as_written(self) -> dict[str, Any]:
+        return {"from": self.source, "to": self.target, "via": list(self.via), "both_ways": self.both_ways}
 
 
 class NetworkConfig(Section):
@@ -93,19 +100,56 @@ class NetworkConfig(Section):
     link: LinkConfig | None = Field(
         None, description="Bandwidth and latency of every link that does not say its own."
     )
-    routing: Literal["latency", "hops", "bandwidth"] = Field(
-        "latency",
-        description="What a shortest path minimises; bandwidth means the sum of inverse bandwidths.",
+    events: tuple[NetworkEvent, ...] = Field(
+        (),
+        description="What happens to links when: {at: 30 s, link: a-b, bandwidth: 5 Mbps}, down: true, up: true.",
+    )
+    routing: Literal["latency", "hops", "bandwidth"] | None = Field(
+        None,
+        description="What a shortest path minimises; bandwidth means the sum of inverse bandwidths. latency if "
+        "not given, but hops between sites with measured round trips, which were measured on the direct way.",
+    )
+    ecmp: Literal["none", "pair", "flow"] = Field(
+        "none",
+        description="Which of several equally good paths is taken: none: always the same one; pair, flow: by a "
+        "hash of source and target, or of these and the number of the transfer.",
+    )
+    routes: tuple[ExplicitRoute, ...] = Field(
+        (), description="Routes of their own: {from: a, to: c, via: [b]}; all others are shortest paths."
+    )
+    rerouting: bool = Field(
+        False, description="Whether routes avoid links that are down; if not, what is on them waits."
+    )
+    overlay: TopologyConfig | None = Field(
+        None,
+        description="Which workers are neighbours, as a topology over them (ring, torus, erdos-renyi, ...); "
+        "those that the network itself links if not given.",
     )
     collectives: Literal["fluid", "stepwise"] = Field(
         "fluid",
         description="fluid: a collective is one operation; stepwise: every message of it is simulated.",
     )
-    all_reduce: Literal["ring", "tree", "auto"] = Field(
-        "ring", description="The all-reduce algorithm; auto chooses by message size."
+    all_reduce: AllReduce = Field(
+        "ring", description="The all-reduce algorithm, or one with options: {name: hierarchical, group_size: 4}."
     )
-    model: Literal["ideal"] = Field(
-        "ideal", description="ideal: max-min fair sharing, latency once per message."
+    broadcast: Broadcast = Field(
+        "binomial", description="The broadcast algorithm, or one with options: {name: pipelined-chain, chunks: 8}."
+    )
+    all_to_all: Literal["at-once", "pairwise"] = Field(
+        "at-once", description="Whether an all-to-all sends everything together or partner after partner."
+    )
+    ring_order: Literal["rank", "bandwidth"] = Field(
+        "rank",
+        description="Who is next to whom on a ring: by rank, or such that fast and near members are neighbours.",
+    )
+    detection_timeout: Seconds = Field(
+        5.0, ge=0, description="How long after a node went down the others notice it."
+    )
+    model: TransportModel = Field(
+        "ideal",
+        description="ideal: max-min fair sharing, latency once per message; tcp: also window, loss, slow start, "
+        "headers and shares by round-trip time; receiver-serialised: one message at a time into each receiver; or a "
+        "mapping with parts of tcp: {window: 4 MiB, streams: 4, loss: cubic}.",
     )
 
 
@@ -142,8 +186,8 @@ class WorkerGroup(Section):
     speed: Annotated[Number, Field(gt=0)] = Field(
         1.0, description="Speed relative to the device; 0.5 is half as fast."
     )
-    uplink: Bandwidth | None = Field(None, description="Bandwidth limit of what each of them sends.")
-    downlink: Bandwidth | None = Field(None, description="Bandwidth limit of what each of them receives.")
+    uplink: BandwidthValue | None = Field(None, description="Bandwidth limit of what each of them sends.")
+    downlink: BandwidthValue | None = Field(None, description="Bandwidth limit of what each of them receives.")
 
     @model_validator(mode="after")
     def _count_or_nodes(self) -> Self:
@@ -160,8 +204,8 @@ class ServerConfig(Section):
     )
     device: Device = Field("cpu", description="A device profile's name, or one in place.")
     speed: Annotated[Number, Field(gt=0)] = Field(1.0, description="Speed relative to the device.")
-    uplink: Bandwidth | None = Field(None, description="Bandwidth limit of what it sends.")
-    downlink: Bandwidth | None = Field(None, description="Bandwidth limit of what it receives.")
+    uplink: BandwidthValue | None = Field(None, description="Bandwidth limit of what it sends.")
+    downlink: BandwidthValue | None = Field(None, description="Bandwidth limit of what it receives.")
 
 
 class ChargeAs(Section):
@@ -389,9 +433,13 @@ class Scenario(Section):
         return self._source
 
     @property
-    def folder(self) -> Path | None:
+    def folder(self) -> FilePath | None:
         """The folder of its file, where plugins and data files named in it are looked for first."""
         return self._source.folder if self._source else None
+
+    def folder_of(self, path: Path) -> FilePath | None:
+        """The folder of the file that the value at ``path`` was read from: this one's, or one that it uses."""
+        return self._source.folder_of(path) if self._source else None
 
     def read_from(self, source: Source) -> Self:
         """The same scenario, which knows where it was read."""

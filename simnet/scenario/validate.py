@@ -116,7 +116,7 @@ def _problem(detail: ErrorDetails, model: Any, options: object, path: Path, pref
             return Problem(full, "unknown key", given, one_of(keys), nearest(str(path[-1]), keys))
         case "missing":
             what = "missing key" if isinstance(path[-1], str) else "missing entry"
-            return Problem(full, what, expected=_description(model, path))
+            return Problem(full, what, expected=_description(model, path, _at(options, path[:-1])))
         case "literal_error" | "enum":
             choices = re.findall(r"'([^']*)'", context["expected"])
             return Problem(
@@ -141,8 +141,8 @@ def _problem(detail: ErrorDetails, model: Any, options: object, path: Path, pref
     return Problem(full, message[:1].lower() + message[1:], given)
 
 
-def _description(model: Any, path: Path) -> str:
-    for owner in _models(_annotations_at(model, path[:-1])):
+def _description(model: Any, path: Path, value: object) -> str:
+    for owner in _meant(_models(_annotations_at(model, path[:-1])), value):
         if path[-1] in owner.model_fields:
             return (owner.model_fields[str(path[-1])].description or "").rstrip(".")
     return ""
@@ -150,8 +150,31 @@ def _description(model: Any, path: Path) -> str:
 
 def _keys(annotations: Iterable[Any], value: object = None) -> list[str]:
     """The keys that a mapping of one of these types may have; ``value`` may say by its name which it is."""
-    models = [_named(model, value) for model in _models(annotations)]
-    return list(dict.fromkeys(key for model in models for key in model.model_fields))
+    models = [_named(model, value) for model in _meant(_models(annotations), value)]
+    fields = [(key, field) for model in models for key, field in model.model_fields.items()]
+    return list(dict.fromkeys(field.alias or key for key, field in fields))
+
+
+def _meant(models: Iterable[type[BaseModel]], value: object) -> list[type[BaseModel]]:
+    """Those of a union's ``models`` that ``value`` can be.
+
+    A model may have a ``form``, a key that tells it from the others, or a field with one possible value only,
+    such as its ``kind``.
+    """
+    alternatives = list(models)
+    if not isinstance(value, Mapping):
+        return alternatives
+
+    def may_be(model: type[BaseModel]) -> bool:
+        form = getattr(model, "form", None)
+        fixed = {name: get_args(field.annotation) for name, field in model.model_fields.items()}
+        return (form is None or form in value) and all(
+            value[name] in choices
+            for name, choices in fixed.items()
+            if len(choices) == 1 and isinstance(choices[0], str) and isinstance(value.get(name), str)
+        )
+
+    return [model for model in alternatives if may_be(model)] or alternatives
 
 
 def _named(model: type[BaseModel], value: object) -> type[BaseModel]:

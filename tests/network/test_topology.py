@@ -106,7 +106,7 @@ def test_every_kind_is_documented():
 # -- generators -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["barabasi_albert_graph", "barabasi-albert", "barabasi-albert-graph"])
+@pytest.mark.parametrize("kind", ["barabasi_albert_graph", "barabasi-albert-graph"])
 def test_generators_have_the_scenarios_seed_unless_told_otherwise(build, kind):
     def links(topology):
         return {(int(a[1:]), int(b[1:])) for a, b in topology.graph.edges}
@@ -136,7 +136,8 @@ def test_all_generators_are_found_by_their_names():
 def test_an_unknown_kind(refusal):
     problem = refusal({"kind": "barabasi-alberd", "n": 4})
     assert problem.path == ("network", "topology", "kind")
-    assert problem.suggestion == "barabasi_albert_graph"
+    assert problem.suggestion == "barabasi-albert"
+    assert refusal({"kind": "karate-club-grap"}).suggestion == "karate_club_graph"
     assert refusal("stra").suggestion == "star"
 
 

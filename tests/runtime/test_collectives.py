@@ -60,7 +60,7 @@ def test_auto_is_never_slower_than_either(simulate, alike, parameters):
         )
         return max(ends)
 
-    assert duration("auto") == pytest.approx(min(duration("ring"), duration("tree")))
+    assert duration("auto") <= min(duration("ring"), duration("tree")) + 1e-9
 
 
 @pytest.mark.parametrize("kind", ["all_reduce", "all_gather", "reduce_scatter"])

@@ -67,8 +67,10 @@ def test_every_key_of_a_scenario_is_there_with_its_description() -> None:
     assert {"name", "network", "workers", "task", "algorithms", "stop"} == set(schema["required"])
     assert all(key.get("description") for key in schema["properties"].values())
     assert schema["additionalProperties"] is False
-    link = schema["$defs"]["LinkConfig"]["properties"]["bandwidth"]
-    assert (link["type"], link["examples"]) == ("string", ["100 Mbps", "12.5 MB/s"])
+    quantity, *changing = schema["$defs"]["LinkConfig"]["properties"]["bandwidth"]["oneOf"]
+    assert (quantity["type"], quantity["examples"]) == ("string", ["100 Mbps", "12.5 MB/s"])
+    forms = ("Trace", "Mahimahi", "BandwidthWave", "BandwidthOnOff")
+    assert [form["$ref"].removeprefix("#/$defs/") for form in changing] == list(forms)
 
 
 def test_an_algorithm_is_named_or_own_code_and_its_options_are_its_model_s() -> None:

@@ -70,10 +70,10 @@ def test_a_file_is_read_with_its_place(tmp_path: Path) -> None:
 def test_an_error_is_told_as_the_manual_says() -> None:
     assert error_of(TEXT.replace("bandwidth: 100", "bandwith: 100")) == (
         "x.yaml:4: network.link.bandwidth: missing key\n"
-        "    expected: Capacity in each direction, such as 100 Mbps or 12.5 MB/s\n"
+        "    expected: Capacity in each direction, such as 100 Mbps or 12.5 MB/s, or how it changes over time\n"
         "x.yaml:5: network.link.bandwith: unknown key\n"
         "    given:    bandwith: 100 Mbps\n"
-        "    expected: one of bandwidth, latency, duplex\n"
+        "    expected: one of bandwidth, latency, duplex, sharing, efficiency, jitter, loss\n"
         "    did you mean `bandwidth`?"
     )
 
@@ -226,7 +226,7 @@ def test_an_override_replaces_a_value_and_is_blamed_for_it() -> None:
     assert error_of(TEXT, ("network.link.bandwith=1 Gbps",)) == (
         "--set network.link.bandwith=1 Gbps: network.link.bandwith: unknown key\n"
         "    given:    bandwith: 1 Gbps\n"
-        "    expected: one of bandwidth, latency, duplex\n"
+        "    expected: one of bandwidth, latency, duplex, sharing, efficiency, jitter, loss\n"
         "    did you mean `bandwidth`?"
     )
     assert error_of(TEXT, ("netwrk.link.latency=1 s",)).startswith(

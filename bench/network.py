@@ -1,0 +1,187 @@
+"""Speed of the network: completions per CPU second, collectives and large stars, and SimGrid beside it if it
+is there.
+
+    python bench/network.py [--rounds 3] [--backend auto|python|numba] [--only NAME]
+
+Everything goes through the public API, on SimPy and with latencies. `rgg`: N messages are always under way
+on a random geometric graph of 200 nodes, and a new one, between two nodes drawn at random, starts whenever
+one has arrived: so there are two instants (departure, start) to solve for each. What numba needs to start is
+warmed up first, and the time to fill the network with the first N messages is not counted. Medians of the
+rounds, in CPU seconds.
+"""
+
+import argparse
+import random
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import networkx as nx
+import simpy
+
+from simnet.network import FluidNetwork, Route, RouteTable
+from simnet.network.flows import Backend
+
+MBPS = 1e6 / 8
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A random geometric graph with its shortest paths by latency."""
+
+    table: RouteTable
+    pairs: list[tuple[int, int]]
+    """The ends of each resource, a directed link."""
+    latencies: list[float]
+    nodes: int
+
+    def route(self, random: random.Random) -> Route:
+        """The route between two nodes drawn at random."""
+        a, b = random.sample(range(self.nodes), 2)
+        return self.table.routes[str(a), str(b)]
+
+
+def rgg(nodes: int = 200, radius: float = 0.112, seed: int = 3) -> Mesh:
+    """About 1430 directed links and 6 to 7 hops on a route."""
+    graph = nx.random_geometric_graph(nodes, radius, seed=seed)
+    while not nx.is_connected(graph):
+        seed += 1
+        graph = nx.random_geometric_graph(nodes, radius, seed=seed)
+    draw = random.Random(seed)
+    pairs = [pair for a, b in graph.edges for pair in ((a, b), (b, a))]
+    position = nx.get_node_attributes(graph, "pos")
+    latencies = [
+        0.05 * sum((x - y) ** 2 for x, y in zip(position[a], position[b], strict=True)) ** 0.5
+        for a, b in pairs
+    ]
+    capacities = [draw.choice([100, 200, 500, 1000]) * MBPS for _ in graph.edges for _ in range(2)]
+    index = {pair: i for i, pair in enumerate(pairs)}
+    for (a, b), latency in zip(pairs, latencies, strict=True):
+        graph.edges[a, b]["latency"] = latency
+    routes = {}
+    for source, paths in nx.all_pairs_dijkstra_path(graph, weight="latency"):
+        for target, path in paths.items():
+            links = tuple(index[hop] for hop in pairwise(path))
+            latency = sum(latencies[link] for link in links)
+            routes[str(source), str(target)] = Route(links, latency, tuple(map(str, path)))
+    return Mesh(RouteTable(tuple(capacities), routes), pairs, latencies, nodes)
+
+
+def completions_per_second(mesh: Mesh, flows: int, wanted: int, backend: Backend | None) -> float:
+    """Messages that arrive per CPU second with `flows` always under way, over `wanted` arrivals."""
+    env, draw = simpy.Environment(), random.Random(1)
+    network = FluidNetwork(env, mesh.table, backend=backend)
+    arrived = 0
+    enough = env.event()
+
+    def begin(_: simpy.Event | None = None) -> None:
+        nonlocal arrived
+        arrived += 1
+        if arrived == flows + wanted:
+            enough.succeed()
+        transfer = network.send_along(mesh.route(draw), draw.uniform(1e6, 1e7))
+        transfer.delivered.callbacks.append(begin)
+
+    for _ in range(flows):
+        begin()
+    env.run(until=1e-6)
+    begun = time.process_time()
+    env.run(until=enough)
+    spent = time.process_time() - begun
+    network.check()
+    return wanted / spent
+
+
+def ring_all_reduce(nodes: int, backend: Backend | None) -> float:
+    """CPU seconds of a ring all-reduce over a uniform star, message by message."""
+    env = simpy.Environment()
+    table = RouteTable((100 * MBPS,) * (2 * nodes))
+    network = FluidNetwork(env, table, backend=backend)
+    routes = [
+        Route((2 * i, 2 * ((i + 1) % nodes) + 1), 0.02, (str(i), "hub", str((i + 1) % nodes)))
+        for i in range(nodes)
+    ]
+
+    def member(i: int, inbox: list[simpy.Store]) -> Iterator[simpy.Event]:
+        for _ in range(2 * (nodes - 1)):
+            transfer = network.send_along(routes[i], 1e6)
+            transfer.delivered.callbacks.append(lambda event: inbox[(i + 1) % nodes].put(event.value))
+            yield inbox[i].get()
+
+    begun = time.process_time()
+    inbox = [simpy.Store(env) for _ in range(nodes)]
+    for i in range(nodes):
+        env.process(member(i, inbox))
+    env.run()
+    network.check()
+    return time.process_time() - begun
+
+
+def star_exchange(nodes: int, backend: Backend | None) -> float:
+    """CPU seconds in which each node of a star of unequal links sends a megabyte to its partner, and gets
+    one."""
+    draw = random.Random(0)
+    begun = time.process_time()
+    env = simpy.Environment()
+    rates = [draw.uniform(10, 1000) * MBPS for _ in range(2 * nodes)]
+    network = FluidNetwork(env, RouteTable(tuple(rates)), backend=backend)
+    order = list(range(nodes))
+    draw.shuffle(order)
+    for a, b in zip(order[::2], order[1::2], strict=True):
+        for source, target in ((a, b), (b, a)):
+            latency = draw.uniform(0.005, 0.1)
+            network.send_along(
+                Route((2 * source, 2 * target + 1), latency, (str(source), "hub", str(target))), 1e6
+            )
+    env.run()
+    network.check()
+    return time.process_time() - begun
+
+
+def simgrid_completions(mesh: Mesh, flows: int, wanted: int) -> float:
+    """The same workload in SimGrid (CM02 without its corrections, with latencies): messages per CPU
+    second."""
+    from simgrid import Comm, Engine, Mailbox, Platform  # type: ignore[import-not-found] # noqa: F401
+
+    raise NotImplementedError
+
+
+def main() -> None:
+    """Print every figure with its target."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--backend", choices=["auto", "python", "numba"], default="auto")
+    parser.add_argument("--only", help="part of a name")
+    options = parser.parse_args()
+    backend: Backend = options.backend
+    mesh = rgg()
+    print(
+        f"rgg: {mesh.nodes} nodes, {len(mesh.pairs)} links, "
+        f"{statistics.mean(len(r.resources) for r in mesh.table.routes.values() if r.resources):.1f} hops"
+    )
+    workloads: list[tuple[str, Callable[[], float], str]] = [
+        (
+            f"rgg, {flows} in flight",
+            lambda flows=flows, wanted=wanted: completions_per_second(mesh, flows, wanted, backend),  # type: ignore[misc]
+            f"completions/s (at least {target})",
+        )
+        for flows, wanted, target in ((100, 20_000, 8000), (1000, 6000, 3000), (10_000, 2000, 500))
+    ] + [
+        ("ring all-reduce, 64 nodes", lambda: ring_all_reduce(64, backend), "s (less than 1)"),
+        ("star, 10,000 nodes in pairs", lambda: star_exchange(10_000, backend), "s (less than 20)"),
+    ]
+    if backend != "python":
+        completions_per_second(mesh, 100, 10, "numba")
+    for name, workload, unit in workloads:
+        if options.only and options.only not in name:
+            continue
+        figures = [workload() for _ in range(options.rounds)]
+        print(f"{name:30} {statistics.median(figures):10.5g} {unit}", flush=True)
+    print(f"largest memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""What limits a message beside the links that it shares: caps, weights and slow start, as its transport
+says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from simnet.network.allocator import check_flow
+from simnet.network.routing import Route
+from simnet.network.transfer import Transfer
+from simnet.network.transport import Transport, rtt_weight, slow_start_rate
+
+
+class Routed(Protocol):
+    """Where messages can go."""
+
+    @property
+    def capacities(self) -> Sequence[float]:
+        """Bytes per second of each resource."""
+
+    def route(self, source: str, target: str) -> Route:
+        """The way from one node to another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """What a route means for a flow."""
+
+    resources: tuple[int, ...]
+    uses: tuple[float, ...] | None
+    cap: float
+    limit: str
+    """What says the cap."""
+    weight: float
+    rtt: float
+
+
+class Limits:
+    """The limits of all messages of one network."""
+
+    def __init__(self, transport: Transport, topology: Routed) -> None:
+        self._transport = transport
+        self._topology = topology
+        self.ideal = transport.ideal
+        """Whether no message has a limit but its own."""
+        self._paths: dict[Route, Path] = {}
+        self._connections: dict[tuple[str, str], int] = {}  # rounds of slow start that the pair has had
+        self._size = len(topology.capacities)
+
+    def check(self, transfer: Transfer) -> None:
+        """Raise `ValueError` for a flow that cannot be."""
+        check_flow(transfer.route.resources, transfer.cap, transfer.weight, self._size)
+
+    def path(self, transfer: Transfer) -> Path:
+        """What its route means for a message that starts to flow; also sets its `limit` and `rounds`."""
+        route = transfer.route
+        path = self._paths.get(route)
+        if path is None:
+            path = self._paths[route] = self._path(route)
+        transfer.limit = "cap" if transfer.cap <= path.cap else path.limit
+        match self._transport.slow_start:
+            case "per_flow":
+                transfer.rounds = max(0, transfer.rounds)
+            case "per_connection":
+                transfer.rounds = self._connections.get((transfer.source, transfer.target), 0)
+        if transfer.rounds >= 0 and not self._slow(transfer, path) < min(transfer.cap, path.cap):
+            transfer.rounds = -1
+        return path
+
+    def cap(self, transfer: Transfer) -> float:
+        """The most that a message may get now."""
+        path = self._paths[transfer.route]
+        cap = min(transfer.cap, path.cap)
+        return min(cap, self._slow(transfer, path)) if transfer.rounds >= 0 else cap
+
+    def next_round(self, transfer: Transfer, rate: float) -> bool:
+        """One more round trip of slow start, at whose end the rate was `rate`; gives whether it goes on."""
+        path = self._paths[transfer.route]
+        binding = rate >= self._slow(transfer, path) * (1 - 1e-9)
+        transfer.rounds += 1
+        self._remember(transfer)
+        if not (binding and self._slow(transfer, path) < min(transfer.cap, path.cap)):
+            transfer.rounds = -1
+        return transfer.rounds >= 0
+
+    def has_left(self, transfer: Transfer) -> None:
+        """A message has left; its connection keeps its window."""
+        if transfer.rounds >= 0:
+            self._remember(transfer)
+
+    def _remember(self, transfer: Transfer) -> None:
+        if self._transport.slow_start == "per_connection":
+            pair = transfer.source, transfer.target
+            self._connections[pair] = max(transfer.rounds, self._connections.get(pair, 0))
+
+    def _slow(self, transfer: Transfer, path: Path) -> float:
+        return slow_start_rate(transfer.rounds, path.rtt, self._transport.mss, self._transport.streams)
+
+    def _path(self, route: Route) -> Path:
+        transport = self._transport
+        back = self._way_back(route)
+        rtt = route.rtt
+        cap, limit = transport.caps(rtt, route.loss)
+        uses = dict.fromkeys(route.resources, transport.use(route.loss))
+        if transport.ack_load > 0 and back is not None:
+            for resource in back.resources:
+                uses[resource] = uses.get(resource, 0.0) + transport.ack_load / transport.efficiency
+        plain = all(use == 1.0 for use in uses.values())
+        weight = rtt_weight(rtt, transport.rtt_exponent)
+        return Path(tuple(uses), None if plain else tuple(uses.values()), cap, limit, weight, rtt)
+
+    def _way_back(self, route: Route) -> Route | None:
+        try:
+            return self._topology.route(route.hops[-1], route.hops[0])
+        except LookupError:
+            return None
