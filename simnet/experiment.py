@@ -1,10 +1,10 @@
 """From a scenario to its runs: the assembly of all rooms, and what `import simnet` offers."""
 
 import hashlib
+import inspect
 import json
 import os
 import platform
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import numpy
 import torch
@@ -85,12 +86,21 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Document:
 def plans(scenario: Scenario) -> list[Plan]:
     """Everything that the scenario's algorithms need, built and checked, in the order of the file.
 
-    Raises :class:`~simnet.scenario.ScenarioError`.
+    Raises :class:`~simnet.scenario.ScenarioError`, which knows the scenario's file and lines.
     """
+    try:
+        return _plans(scenario)
+    except ScenarioError as error:
+        raise ScenarioError(error.problems, error.source or scenario.source) from None
+
+
+def _plans(scenario: Scenario) -> list[Plan]:
     device = _torch_device(scenario)
     optimizer = _optimizer(scenario)
     methods = [_method(scenario, index, entry) for index, entry in enumerate(scenario.algorithms)]
-    topologies = {served: build_topology(scenario, with_server=served) for served in map(_needs_server, methods)}
+    topologies = {
+        served: build_topology(scenario, with_server=served) for served in map(_needs_server, methods)
+    }
     any_topology = next(iter(topologies.values()))
     task = build_task(scenario, device, len(any_topology.workers))
     cost = CostModel.of(scenario, task, optimizer, any_topology)
@@ -113,8 +123,8 @@ def run(
 ) -> list[Run]:
     """Run every algorithm of a scenario (at every point of its sweep) and write a folder for each.
 
-    Gives the runs in the order of the file. Raises :class:`~simnet.scenario.ScenarioError` before anything has
-    run, :class:`~simnet.results.ResultsError` if a folder cannot be written, :class:`AlgorithmError` and
+    Gives the runs in the order of the file. Raises :class:`~simnet.scenario.ScenarioError` before anything
+    has run, :class:`~simnet.results.ResultsError` if a folder cannot be written, :class:`AlgorithmError` and
     `DeadlockError` from a run.
     """
     ready = [plan for point in _points(scenario) for plan in plans(point)]
@@ -189,12 +199,11 @@ class Verdict:
         return head + self.outcome.text + "".join(f"\n         {line}" for line in self.outcome.comparisons)
 
 
-def check(
-    document: Document, results: str | Path = "results", watch: Watch | None = None
-) -> list[Verdict]:
+def check(document: Document, results: str | Path = "results", watch: Watch | None = None) -> list[Verdict]:
     """Run a document and hold every line of its `expect:` against what was measured.
 
-    Raises :class:`~simnet.scenario.ScenarioError` where the document expects nothing, and as :func:`run` does.
+    Raises :class:`~simnet.scenario.ScenarioError` where the document expects nothing, and what :func:`run`
+    raises.
     """
     if not any(point.scenario.expect for point in document.scenarios):
         raise ScenarioError.at(("expect",), "missing key: nothing to check", expected="a list of comparisons")
@@ -242,7 +251,10 @@ def _method(scenario: Scenario, index: int, entry: AlgorithmEntry) -> Algorithm:
         found = load_plugin(entry.name, scenario.folder, (*path, "name"))
         if not (isinstance(found, type) and issubclass(found, Algorithm)):
             raise ScenarioError.at(
-                (*path, "name"), "not an algorithm", given=entry.name, expected="a subclass of simnet.Algorithm"
+                (*path, "name"),
+                "not an algorithm",
+                given=entry.name,
+                expected="a subclass of simnet.Algorithm",
             )
     else:
         try:
@@ -262,7 +274,9 @@ def _method(scenario: Scenario, index: int, entry: AlgorithmEntry) -> Algorithm:
 
 def _optimizer(scenario: Scenario) -> Optimizer:
     entry = scenario.task.optimizer
-    return validated(_OptimizerSection, {"optimizer": {"name": entry.name, **entry.options}}, ("task",)).optimizer
+    return validated(
+        _OptimizerSection, {"optimizer": {"name": entry.name, **entry.options}}, ("task",)
+    ).optimizer
 
 
 def _torch_device(scenario: Scenario) -> torch.device:
@@ -293,11 +307,12 @@ def _torch_threads(wanted: int | None) -> Iterator[int]:
 
 
 def _blamed(error: Exception, plan: Plan) -> Exception:
-    """`error` itself where simnet explains it, else an :class:`AlgorithmError` that shows the method's line."""
+    """`error` where simnet explains it itself, else an :class:`AlgorithmError` with the method's line."""
     if type(error).__module__.startswith("simnet."):
         return error
-    source = sys.modules[type(plan.method).__module__].__file__
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame for frame in frames if frame.filename == source]
+    source = inspect.getfile(type(plan.method))
+    while error.__cause__ is not None:  # SimPy raises a copy, with the exception itself as its cause
+        error = cast(Exception, error.__cause__)
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == source]
     place = f" at {lines[-1].filename}:{lines[-1].lineno}: {lines[-1].line}" if lines else ""
     return AlgorithmError(f"{plan.label} failed{place}\n    {type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""Everything that a scenario can name, with its options: what `simnet list` shows and `simnet schema` describes."""
+"""Everything that a scenario can name, with its options, for `simnet list` and `simnet schema`."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -43,7 +43,12 @@ def _algorithms() -> Iterator[Listed]:
 def _topologies() -> Iterator[Listed]:
     from simnet.network import topologies
 
-    return _models(topologies)
+    yield from _models(topologies)
+    yield (
+        "any networkx generator",
+        "By its function's name, such as barabasi-albert (barabasi_albert_graph).",
+        ["the function's arguments, such as n: 20, m: 2; seed: the scenario's if not given"],
+    )
 
 
 def _optimizers() -> Iterator[Listed]:
@@ -72,7 +77,9 @@ def _devices() -> Iterator[Listed]:
 
     for name, device in DEVICES.items():
         memory = "" if device.memory is None else f", {format_bytes(device.memory)} of memory"
-        peak = f"{format_flops(device.flops)} ({device.precision}), {device.achieved:.0%} of it achieved{memory}"
+        peak = (
+            f"{format_flops(device.flops)} ({device.precision}), {device.achieved:.0%} of it achieved{memory}"
+        )
         yield name, peak, [device.source, f"achieved: {device.achieved_source}"]
 
 

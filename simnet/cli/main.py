@@ -8,9 +8,9 @@ from simnet.cli import check, init, listing, plot, run, schema, validate
 
 app = typer.Typer(
     name="simnet",
-    help="A wind tunnel for decentralized training: real torch training under a simulated network and clock.\n\n"
-    "Start with [bold]simnet init[/] and [bold]simnet run scenario.yaml[/], or run a scenario of the library: "
-    "[bold]simnet run quickstart[/].",
+    help="A wind tunnel for decentralized training: real torch training under a simulated network and "
+    "clock.\n\nStart with [bold]simnet init[/] and [bold]simnet run scenario.yaml[/], or run a scenario of "
+    "the library: [bold]simnet run quickstart[/].",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -35,7 +35,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
 ) -> None:
     pass
 

@@ -45,7 +45,9 @@ def _bars(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description:<12}"),
         BarColumn(bar_width=30),
-        TextColumn("loss {task.fields[loss]:<7}  virtual {task.fields[virtual]:<9}  {task.fields[speed]:>7} steps/s"),
+        TextColumn(
+            "loss {task.fields[loss]:<7}  virtual {task.fields[virtual]:<9}  {task.fields[speed]:>7} steps/s"
+        ),
         TimeElapsedColumn(),
         console=console,
         refresh_per_second=10,

@@ -182,7 +182,8 @@ class Node(ABC):
     ) -> Tensor:
         """The mean (or sum) of the members' tensors, the same value at each of them.
 
-        `group` names the members (default: all of this role); every member must call it, with tensors of one shape.
+        `group` names the members (default: all of this role); every member must call it, with tensors of one
+        shape.
         """
 
     @abstractmethod

@@ -28,7 +28,7 @@ from simnet.tasks import Task as LearningTask
 T = TypeVar("T")
 
 FLUSH_PRIORITY = EventPriority(2)
-"""SimPy priority of the engine's flush: after every normal event of an instant, before the network's solve."""
+"""SimPy priority of the engine's flush: after an instant's normal events, before the network's solve."""
 REPORT_SECONDS = 0.1
 STUCK_EVENTS = 2_000_000
 """So many events without the clock moving are a loop that never waits."""
@@ -159,6 +159,7 @@ class SimulatedRun:
         roles = self._method.roles()
         mains = {name: self.start(roles[node.role](node)) for name, node in self.nodes.items()}
         self._evaluation.stage(0.0, 0, 0.0)
+        self._report()
         env, events = self.env, 0
         while True:
             upcoming = env.peek()
@@ -396,7 +397,6 @@ class SimulatedRun:
                     self._evaluation.latest.get("loss", inf),
                 )
             )
-
 
 
 def _work_done(job: Job) -> tuple[int, int]:

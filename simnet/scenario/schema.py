@@ -334,7 +334,7 @@ class Scenario(Section):
         if stop.time is not None:
             return {"every": f"{stop.time / 20!r} s"}
         raise ScenarioError.at(
-            ("evaluate",), "missing key", expected="every: 30 s, or every: 10 steps, where only bytes limit a run"
+            ("evaluate",), "missing key", expected="every: 30 s or 10 steps, where only bytes limit a run"
         )
 
     @field_validator("workers")

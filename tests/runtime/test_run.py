@@ -93,7 +93,7 @@ def test_evaluation_of_local_models(simulate):
     assert series(done, "consensus_distance").value.iloc[-1] > 0
     locals_ = [series(done, "loss", f"n{i}").value.iloc[-1] for i in range(4)]
     assert series(done, "local_loss").value.iloc[-1] == pytest.approx(sum(locals_) / 4)
-    mean = sum((node.params for node in done.run.nodes.values())) / 4
+    mean = sum(node.params for node in done.run.nodes.values()) / 4
     (expected,) = done.run.engine.evaluate([mean])
     assert series(done, "loss").value.iloc[-1] == pytest.approx(expected["loss"], rel=1e-6)
 
@@ -159,7 +159,9 @@ def test_work_that_was_not_done_is_noticed(simulate, monkeypatch):
 
 
 def test_spans_of_a_device_never_overlap(simulate):
-    done = simulate(synchronous, {"workers": [{"count": 2, "device": "cpu"}, {"device": "cpu", "speed": 0.3}]})
+    done = simulate(
+        synchronous, {"workers": [{"count": 2, "device": "cpu"}, {"device": "cpu", "speed": 0.3}]}
+    )
     spans = done.recorder.tables()["spans"].to_pandas()
     for _, compute in spans[spans.kind == "compute"].groupby("node"):
         ordered = compute.sort_values("start")
