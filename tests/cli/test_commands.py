@@ -34,7 +34,8 @@ def test_run_json_is_a_list_with_one_object_per_run(scenario, tmp_path):
     assert [run["algorithm"] for run in runs] == ["allreduce", "local-sgd"]
     for run in runs:
         assert set(run) == {
-            "algorithm", "run", "virtual_seconds", "steps", "bytes_sent", "utilization", "final", "wall_seconds",
+            "algorithm", "run", "virtual_seconds", "steps", "bytes_sent", "utilization",
+            "final", "wall_seconds",
         }  # fmt: skip
         assert run["steps"] == 6
         assert run["virtual_seconds"] > 0

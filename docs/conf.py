@@ -1,0 +1,29 @@
+"""Sphinx's configuration. Build with `make docs`; warnings are errors."""
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "simnet"
+author = "The simnet developers"
+copyright = "2026, the simnet developers"
+version = release = installed_version("simnet")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference"]
+exclude_patterns = ["_build", "_ext"]
+default_role = "code"  # docstrings write `code` with single backticks
+nitpicky = False
+
+myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
+myst_heading_anchors = 3
+
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+
+html_theme = "furo"
+html_title = f"simnet {release}"
+html_show_sourcelink = False
