@@ -176,7 +176,7 @@ def workloads() -> list[Workload]:
             lambda params: torch.optim.SGD(params, lr=0.05),
         ),
         Workload(
-            *("16 x GPT width 64, 2 layers, context 64, batch 8", 1.2, cores, 8, 10, 10),
+            *("16 x GPT width 64, 2 layers, context 64, batch 8", 1.2, cores, 8, 40, 10),
             *(text[..., :-1], text[..., 1:]),
             lambda: GPT(256, layers=2, width=64, heads=4, context=64),
             AdamW(lr=3e-4),

@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 Schema = Mapping[str, Any]
 
-SECTION_TITLES = {
-    "AlgorithmEntry": "algorithm",
-    "ChargeAs": "charge_as",
+SECTIONS = {
+    "AlgorithmEntry": "a name, or a mapping: see [algorithms](#algorithms)",
+    "ChargeAs": "see [charge_as](#charge-as)",
     "Component": "a name, or a mapping with `name` and options",
-    "DeviceConfig": "device in place",
-    "EvaluateConfig": "evaluate",
-    "ExplicitLink": "link between two nodes",
-    "LinkConfig": "link",
-    "NetworkConfig": "network",
+    "DeviceConfig": "[a device in place](#device)",
+    "EvaluateConfig": "see [evaluate](#evaluate)",
+    "ExplicitLink": "links",
+    "LinkConfig": "see [link](#link)",
+    "NetworkConfig": "see [network](#network)",
     "NodeConfig": "node with properties",
-    "ServerConfig": "server",
-    "StopConfig": "stop",
-    "TaskConfig": "task",
-    "TopologyConfig": "topology",
-    "WorkerGroup": "group of workers",
+    "ServerConfig": "see [server](#server)",
+    "StopConfig": "see [stop](#stop)",
+    "TaskConfig": "see [task](#task)",
+    "TopologyConfig": "see [topology](#topology)",
+    "WorkerGroup": "see [workers](#workers)",
 }
-"""What a value of each section is called in a table's second column."""
+"""What a table's second column says of a value that is a section; the links are those of `scenario.md`."""
 
 
 def keys(section: str) -> str:
@@ -60,8 +60,20 @@ def options(kind: str, *names: str) -> str:
             continue
         line = described.get(name) or _summary(kind, name)
         parts += [f"**`{name}`**: {line[:1].upper()}{line[1:].rstrip('.')}."] if line else [f"**`{name}`**"]
-        parts.append(_table(model.model_json_schema()) if model and model.model_fields else "No options.")
+        parts.append(_table(_schema(model)) if model and model.model_fields else "No options.")
     return "\n\n".join(parts)
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The model's JSON Schema, in which an optimizer that is a default says its name and what was set."""
+    from simnet.optim import Optimizer
+
+    schema = model.model_json_schema()
+    for name, field in model.model_fields.items():
+        if isinstance(field.default, Optimizer):
+            written = {"name": field.default.name, **field.default.model_dump(exclude_unset=True)}
+            schema["properties"][name]["default"] = written
+    return schema
 
 
 def _summary(kind: str, name: str) -> str:
@@ -220,18 +232,18 @@ def _kind(value: Schema) -> str:
     if "const" in value:
         return f"`{value['const']}`"
     if "$ref" in value:
-        return SECTION_TITLES[value["$ref"].rpartition("/")[2]]
+        return SECTIONS[value["$ref"].rpartition("/")[2]]
     alternatives = [item for item in _alternatives(value) if item.get("type") != "null"]
-    if alternatives and "enum" in alternatives[0]:  # an optimizer: its names, then its mappings
-        return "an optimizer"
+    if any("properties" in item for item in alternatives):  # names, then mappings: only optimizers are so
+        return "an [optimizer](scenario.md#optimizers)"
     if value.get("discriminator"):
-        return "a schedule"
+        return "a [schedule](#schedules)"
     if alternatives:
         return " or ".join(dict.fromkeys(_kind(item) for item in alternatives))
     if value.get("type") == "array":
         if "prefixItems" in value:
-            return f"list of {len(value['prefixItems'])}: {_kind(value['prefixItems'][0])}"
-        return f"list of {_kind(value['items'])}" if value.get("items") else "list"
+            return f"list of {len(value['prefixItems'])} ({_kind(value['prefixItems'][0])})"
+        return f"list ({_kind(value['items'])})" if value.get("items") else "list"
     return {
         "string": "text",
         "integer": "whole number",
