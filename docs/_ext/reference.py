@@ -180,7 +180,7 @@ def command(name: str) -> str:
             label = f"`{str(parameter.name).upper()}{many}`"
             label += "" if parameter.required else f", default `{parameter.default}`"
         else:
-            value = "" if parameter.is_flag else f" {parameter.metavar or parameter.type.name.upper()}"
+            value = "" if parameter.is_flag else f" {parameter.metavar or str(parameter.name).upper()}"
             label = f"`{parameter.opts[0]}{value}`"
         rows.append((label, _without_markup(text)))
     return _rows(("argument or option", "meaning"), rows)
