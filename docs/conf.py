@@ -21,9 +21,13 @@ default_role = "code"  # docstrings write `code` with single backticks
 nitpicky = False
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 
-autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_default_options = {
+    "members": True,
+    "member-order": "bysource",
+    "exclude-members": "model_config, model_post_init, read_from, summary",
+}
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -41,7 +45,7 @@ def _sections(app: Sphinx, what: str, name: str, found: Any, options: Any, lines
 def setup(app: Sphinx) -> None:
     """Read Args, Returns and Raises in docstrings.
 
-    The napoleon extension would do it everywhere, also in attributes, where it takes what stands before the first
-    colon for a type.
+    The napoleon extension would do it everywhere, also in attributes, where it takes what stands before the
+    first colon for a type.
     """
     app.connect("autodoc-process-docstring", _sections)

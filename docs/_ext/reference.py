@@ -22,7 +22,7 @@ Schema = Mapping[str, Any]
 
 SECTIONS = {
     "AlgorithmEntry": "a name, or a mapping: see [algorithms](#algorithms)",
-    "ChargeAs": "see [charge_as](#charge-as)",
+    "ChargeAs": "see [charge_as](#charge_as)",
     "Component": "a name, or a mapping with `name` and options",
     "DeviceConfig": "[a device in place](#device)",
     "EvaluateConfig": "see [evaluate](#evaluate)",
@@ -155,7 +155,7 @@ def tables() -> str:
 
 
 def manifest() -> str:
-    """The fields of `manifest.json`: their names and types (their meaning is in the class's documentation)."""
+    """The names of the fields of `manifest.json`."""
     from dataclasses import fields
 
     from simnet.results import Manifest
@@ -163,15 +163,25 @@ def manifest() -> str:
     return ", ".join(f"`{field.name}`" for field in fields(Manifest))
 
 
-def command(name: str) -> str:
-    """Arguments and options of one command of the command line."""
+def _commands() -> dict[str, Any]:
     import typer
 
     from simnet.cli.main import app
 
-    found: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(app)
+    commands: dict[str, Any] = group.commands
+    return commands
+
+
+def command_names() -> list[str]:
+    """The commands of the command line."""
+    return list(_commands())
+
+
+def command(name: str) -> str:
+    """Arguments and options of one command of the command line."""
     rows = []
-    for parameter in found.commands[name].params:
+    for parameter in _commands()[name].params:
         text = " ".join(str(getattr(parameter, "help", "") or "").split())
         if parameter.name == "help":
             continue
