@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
-from simnet.compute import CostModel, Engine
+from simnet.compute import CostModel, Engine, count_gradient_flops
 from simnet.network import build_topology
 from simnet.optim import Optimizer, OptimizerConfig
 from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
@@ -39,7 +39,10 @@ from simnet.scenario import (
     validated,
 )
 from simnet.scenario import Outcome as ExpectationOutcome
-from simnet.tasks import build_task
+from simnet.tasks import Task, build_task
+
+MANY_FLOPS = 1e10
+"""FLOPs of one gradient of all workers together from which on torch gets all cores: about 0.1 s on one."""
 
 Watch = Callable[[str, Progress], None]
 """Called with the algorithm's label and where it stands, at least once per evaluation."""
@@ -64,6 +67,8 @@ class Plan:
     world: World
     optimizer: Optimizer
     device: torch.device
+    threads: int
+    """CPU threads that torch gets."""
 
     @property
     def digest(self) -> str:
@@ -104,11 +109,12 @@ def _plans(scenario: Scenario) -> list[Plan]:
     any_topology = next(iter(topologies.values()))
     task = build_task(scenario, device, len(any_topology.workers))
     cost = CostModel.of(scenario, task, optimizer, any_topology)
+    threads = _threads(scenario, task)
     made = []
     for entry, method in zip(scenario.algorithms, methods, strict=True):
         alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}, "expect": ()})
         world = World(alone, topologies[_needs_server(method)], task, cost)
-        made.append(Plan(alone, entry.label, method, world, optimizer, device))
+        made.append(Plan(alone, entry.label, method, world, optimizer, device, threads))
     return made
 
 
@@ -141,7 +147,7 @@ def folder_of(plan: Plan, results: str | Path) -> Path:
 def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = None) -> Run:
     """Run one plan and write its folder, whole or not at all."""
     recorder = Recorder()
-    with _torch_threads(plan.scenario.threads) as threads:
+    with _torch_threads(plan.threads):
         started = time.perf_counter()
         engine = Engine(plan.world.task, plan.optimizer, plan.device)
         progress = None if watch is None else lambda state: watch(plan.label, state)
@@ -164,7 +170,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
         platform=platform.platform(),
         device=str(plan.device),
         engine=engine.choice,
-        torch_threads=threads,
+        torch_threads=plan.threads,
         wall_seconds=wall_seconds,
         virtual_seconds=outcome.virtual_seconds,
         steps=outcome.steps,
@@ -295,15 +301,26 @@ def _torch_device(scenario: Scenario) -> torch.device:
 
 
 @contextmanager
-def _torch_threads(wanted: int | None) -> Iterator[int]:
-    """Torch's CPU threads for one run: all cores unless the scenario says otherwise."""
+def _torch_threads(threads: int) -> Iterator[None]:
+    """So many CPU threads for torch, for a while."""
     before = torch.get_num_threads()
-    threads = wanted or os.cpu_count() or 1
     torch.set_num_threads(threads)
     try:
-        yield threads
+        yield
     finally:
         torch.set_num_threads(before)
+
+
+def _threads(scenario: Scenario, task: Task) -> int:
+    """Torch's CPU threads for a run: the scenario's, else one for small models and all cores for large ones.
+
+    Threads wait for each other at every operation: for small ones that gains little on idle cores and costs
+    up to tenfold on busy ones. The rule looks at the task alone: the number of threads changes rounding.
+    """
+    if scenario.threads is not None:
+        return scenario.threads
+    many = count_gradient_flops(task, 0) * task.workers >= MANY_FLOPS
+    return (os.cpu_count() or 1) if many else 1
 
 
 def _blamed(error: Exception, plan: Plan) -> Exception:

@@ -1,4 +1,4 @@
-"""What a plain `pip install` brings: code, typing marker, and the scenario library, usable from any folder."""
+"""What a plain `pip install` brings: code, typing marker, scenario library, usable from any folder."""
 
 import os
 import subprocess

@@ -1,6 +1,7 @@
 """Everything that a scenario can name, with its options, for `simnet list` and `simnet schema`."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -57,17 +58,10 @@ def _optimizers() -> Iterator[Listed]:
     return _models(registry)
 
 
-def _datasets() -> Iterator[Listed]:
-    from simnet.tasks.registry import datasets
+def _task_entries(kind: str) -> Iterator[Listed]:
+    from simnet.tasks import registry
 
-    for name, entry in datasets.items():
-        yield name, entry.summary, options(entry.options)
-
-
-def _model_entries() -> Iterator[Listed]:
-    from simnet.tasks.registry import models
-
-    for name, entry in models.items():
+    for name, entry in getattr(registry, kind).items():
         yield name, entry.summary, options(entry.options)
 
 
@@ -87,9 +81,11 @@ _LISTINGS: dict[str, Callable[[], Iterator[Listed]]] = {
     "algorithms": _algorithms,
     "topologies": _topologies,
     "devices": _devices,
-    "datasets": _datasets,
-    "models": _model_entries,
+    "datasets": partial(_task_entries, "datasets"),
+    "models": partial(_task_entries, "models"),
     "optimizers": _optimizers,
+    "tasks": partial(_task_entries, "tasks"),
+    "partitions": partial(_task_entries, "partitions"),
 }
 
 
@@ -113,9 +109,9 @@ def options(model: type[BaseModel]) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    if value is None:
-        return "none"
+    """A default as one would write it in YAML."""
+    from simnet.scenario import shown
+
     if isinstance(value, BaseModel):
-        inner = ", ".join(f"{key}={item}" for key, item in value.model_dump(exclude_defaults=True).items())
-        return f"{getattr(type(value), 'name', type(value).__name__)}({inner})"
-    return str(value)
+        value = value.model_dump(mode="json", exclude_defaults=True) or "default"
+    return shown(list(value) if isinstance(value, tuple) else value)

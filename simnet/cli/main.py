@@ -46,9 +46,6 @@ def main() -> None:
     """Run the command line; users' mistakes end in a message and exit code 2, never in a traceback."""
     try:
         app()
-    except KeyboardInterrupt:
-        typer.echo("interrupted: no unfinished run was written", err=True)
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
     except Exception as error:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -19,14 +20,18 @@ PLAIN_SECONDS = 15.0
 
 @contextmanager
 def watching(document: Document) -> Iterator[Watch]:
-    """Something to watch the document's runs with."""
+    """Something to watch the document's runs with; Ctrl-C ends the command with a word."""
     console = Console(stderr=True)
     stop = document.scenarios[0].scenario.stop
-    if console.is_terminal:
-        with _bars(console) as progress:
-            yield _on_terminal(progress, stop)
-    else:
-        yield _in_plain_lines(console, stop)
+    try:
+        if console.is_terminal:
+            with _bars(console) as progress:
+                yield _on_terminal(progress, stop)
+        else:
+            yield _in_plain_lines(console, stop)
+    except KeyboardInterrupt:
+        console.print("interrupted: the unfinished run was not written", highlight=False)
+        raise typer.Exit(130) from None
 
 
 def done_share(stop: StopConfig, state: State) -> float:

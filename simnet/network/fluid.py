@@ -363,4 +363,4 @@ class FluidNetwork:
 
 
 def _units(bytes: float) -> int:
-    return int(bytes * _LEDGER_UNITS)
+    return round(bytes * _LEDGER_UNITS)

@@ -129,9 +129,26 @@ def _finished(definitions: dict[str, Any]) -> dict[str, Any]:
         "description": workers["description"],
         "anyOf": [group, {"type": "array", "items": group, "minItems": 1}],
     }
-    return {
+    whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "simnet scenario",
         **{key: value for key, value in scenario.items() if key != "title"},
         "$defs": definitions,
+    }
+    standard: dict[str, Any] = _standard(whole)
+    return standard
+
+
+_BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+
+
+def _standard(schema: Any) -> Any:
+    """The same in the standard's words for bounds, where pydantic left its own (after other validators)."""
+    if isinstance(schema, list):
+        return [_standard(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        _BOUNDS[key] if key in _BOUNDS and isinstance(value, int | float) else key: _standard(value)
+        for key, value in schema.items()
     }

@@ -120,6 +120,7 @@ def test_ctrl_c_leaves_no_half_run(scenario, tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
+    assert "interrupted: the unfinished run was not written" in errors
     assert "Traceback" not in errors
     assert not list((tmp_path / "results").rglob("manifest.json"))
     assert not list((tmp_path / "results").rglob(".*"))

@@ -69,7 +69,8 @@ def test_a_run_ends_at_its_loss_or_bytes(simulate):
     assert 0 < loss.outcome.steps < 500
     assert loss.outcome.final["loss"] <= 2.0
     budget = simulate(synchronous, {"stop": {"time": "1 h", "bytes": "1 MB"}})
-    assert 1e6 <= budget.outcome.bytes_sent < 1.2e6
+    assert budget.outcome.bytes_sent == pytest.approx(1e6, abs=1)
+    assert budget.outcome.virtual_seconds == series(budget, "loss").time.max()
 
 
 def test_evaluation_by_time_is_on_the_grid(simulate):

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
 Slots = tuple[Tensor | None, Tensor | None]
 """Where the gradients of a weight and a bias are to be written, if their owner says so."""
 
