@@ -17,13 +17,14 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from simnet.compute import Engine
 from simnet.optim import SGD, AdamW, Optimizer
 from simnet.tasks.losses import cross_entropy
 from simnet.tasks.models.gpt import GPT
 from simnet.tasks.models.mlp import MLP
 from simnet.tasks.task import Task
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Slices:
 
 @dataclass(frozen=True)
 class Workload:
+    """What both sides do."""
+
     name: str
     target: float
     threads: int
@@ -62,9 +65,12 @@ class Workload:
 
     @property
     def workers(self) -> int:
+        """Number of workers: each has its own samples."""
         return len(self.inputs)
 
     def task(self) -> Task:
+        """The same as a task for the engine."""
+
         def make_model() -> nn.Module:
             with torch.random.fork_rng():
                 torch.manual_seed(0)
@@ -91,6 +97,7 @@ class PlainLoop:
         self.done = 0
 
     def run(self) -> None:
+        """Train every worker for the workload's steps, on from where the last call ended."""
         load = self.workload
         slices = load.inputs.shape[1] // load.batch
         for step in range(self.done, self.done + load.steps):
@@ -113,6 +120,7 @@ class PlainLoop:
 
     @property
     def params(self) -> Tensor:
+        """Flat parameters of the first worker; all are equal after an average."""
         return nn.utils.parameters_to_vector(self.models[0].parameters()).detach()
 
 
@@ -127,6 +135,7 @@ class Batched:
         self.done = 0
 
     def run(self) -> None:
+        """Train every worker for the workload's steps, on from where the last call ended."""
         load = self.workload
         for _ in range(load.steps // load.average_every):
             jobs = [
@@ -167,7 +176,7 @@ def workloads() -> list[Workload]:
             lambda params: torch.optim.SGD(params, lr=0.05),
         ),
         Workload(
-            *("16 x GPT width 64, 2 layers, context 64, batch 8", 1.2, cores, 8, 10, 10),
+            *("16 x GPT width 64, 2 layers, context 64, batch 8", 1.2, cores, 8, 40, 10),
             *(text[..., :-1], text[..., 1:]),
             lambda: GPT(256, layers=2, width=64, heads=4, context=64),
             AdamW(lr=3e-4),

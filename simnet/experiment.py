@@ -1,10 +1,10 @@
 """From a scenario to its runs: the assembly of all rooms, and what `import simnet` offers."""
 
 import hashlib
+import inspect
 import json
 import os
 import platform
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import numpy
 import torch
 from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
-from simnet.compute import CostModel, Engine
+from simnet.compute import CostModel, Engine, count_gradient_flops
 from simnet.network import build_topology
 from simnet.optim import Optimizer, OptimizerConfig
 from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
@@ -39,7 +40,10 @@ from simnet.scenario import (
     validated,
 )
 from simnet.scenario import Outcome as ExpectationOutcome
-from simnet.tasks import build_task
+from simnet.tasks import Task, build_task
+
+MANY_FLOPS = 1e10
+"""FLOPs of one gradient of all workers together from which on torch gets all cores: about 0.1 s on one."""
 
 Watch = Callable[[str, Progress], None]
 """Called with the algorithm's label and where it stands, at least once per evaluation."""
@@ -64,6 +68,8 @@ class Plan:
     world: World
     optimizer: Optimizer
     device: torch.device
+    threads: int
+    """CPU threads that torch gets."""
 
     @property
     def digest(self) -> str:
@@ -86,20 +92,30 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Document:
 def plans(scenario: Scenario) -> list[Plan]:
     """Everything that the scenario's algorithms need, built and checked, in the order of the file.
 
-    Raises :class:`~simnet.scenario.ScenarioError`.
+    Raises :class:`~simnet.scenario.ScenarioError`, which knows the scenario's file and lines.
     """
+    try:
+        return _plans(scenario)
+    except ScenarioError as error:
+        raise ScenarioError(error.problems, error.source or scenario.source) from None
+
+
+def _plans(scenario: Scenario) -> list[Plan]:
     device = _torch_device(scenario)
     optimizer = _optimizer(scenario)
     methods = [_method(scenario, index, entry) for index, entry in enumerate(scenario.algorithms)]
-    topologies = {served: build_topology(scenario, with_server=served) for served in map(_needs_server, methods)}
+    topologies = {
+        served: build_topology(scenario, with_server=served) for served in map(_needs_server, methods)
+    }
     any_topology = next(iter(topologies.values()))
     task = build_task(scenario, device, len(any_topology.workers))
     cost = CostModel.of(scenario, task, optimizer, any_topology)
+    threads = _threads(scenario, task)
     made = []
     for entry, method in zip(scenario.algorithms, methods, strict=True):
         alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}, "expect": ()})
         world = World(alone, topologies[_needs_server(method)], task, cost)
-        made.append(Plan(alone, entry.label, method, world, optimizer, device))
+        made.append(Plan(alone, entry.label, method, world, optimizer, device, threads))
     return made
 
 
@@ -114,8 +130,8 @@ def run(
 ) -> list[Run]:
     """Run every algorithm of a scenario (at every point of its sweep) and write a folder for each.
 
-    Gives the runs in the order of the file. Raises :class:`~simnet.scenario.ScenarioError` before anything has
-    run, :class:`~simnet.results.ResultsError` if a folder cannot be written, :class:`AlgorithmError` and
+    Gives the runs in the order of the file. Raises :class:`~simnet.scenario.ScenarioError` before anything
+    has run, :class:`~simnet.results.ResultsError` if a folder cannot be written, :class:`AlgorithmError` and
     `DeadlockError` from a run.
     """
     ready = [plan for point in _points(scenario) for plan in plans(point)]
@@ -132,7 +148,7 @@ def folder_of(plan: Plan, results: str | Path) -> Path:
 def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = None) -> Run:
     """Run one plan and write its folder, whole or not at all."""
     recorder = Recorder()
-    with _torch_threads(plan.scenario.threads) as threads:
+    with _torch_threads(plan.threads):
         started = time.perf_counter()
         engine = Engine(plan.world.task, plan.optimizer, plan.device)
         progress = None if watch is None else lambda state: watch(plan.label, state)
@@ -155,7 +171,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
         platform=platform.platform(),
         device=str(plan.device),
         engine=engine.choice,
-        torch_threads=threads,
+        torch_threads=plan.threads,
         wall_seconds=wall_seconds,
         virtual_seconds=outcome.virtual_seconds,
         steps=outcome.steps,
@@ -190,12 +206,11 @@ class Verdict:
         return head + self.outcome.text + "".join(f"\n         {line}" for line in self.outcome.comparisons)
 
 
-def check(
-    document: Document, results: str | Path = "results", watch: Watch | None = None
-) -> list[Verdict]:
+def check(document: Document, results: str | Path = "results", watch: Watch | None = None) -> list[Verdict]:
     """Run a document and hold every line of its `expect:` against what was measured.
 
-    Raises :class:`~simnet.scenario.ScenarioError` where the document expects nothing, and as :func:`run` does.
+    Raises :class:`~simnet.scenario.ScenarioError` where the document expects nothing, and what :func:`run`
+    raises.
     """
     if not any(point.scenario.expect for point in document.scenarios):
         raise ScenarioError.at(("expect",), "missing key: nothing to check", expected="a list of comparisons")
@@ -243,7 +258,10 @@ def _method(scenario: Scenario, index: int, entry: AlgorithmEntry) -> Algorithm:
         found = load_plugin(entry.name, scenario.folder, (*path, "name"))
         if not (isinstance(found, type) and issubclass(found, Algorithm)):
             raise ScenarioError.at(
-                (*path, "name"), "not an algorithm", given=entry.name, expected="a subclass of simnet.Algorithm"
+                (*path, "name"),
+                "not an algorithm",
+                given=entry.name,
+                expected="a subclass of simnet.Algorithm",
             )
     else:
         try:
@@ -263,7 +281,9 @@ def _method(scenario: Scenario, index: int, entry: AlgorithmEntry) -> Algorithm:
 
 def _optimizer(scenario: Scenario) -> Optimizer:
     entry = scenario.task.optimizer
-    return validated(_OptimizerSection, {"optimizer": {"name": entry.name, **entry.options}}, ("task",)).optimizer
+    return validated(
+        _OptimizerSection, {"optimizer": {"name": entry.name, **entry.options}}, ("task",)
+    ).optimizer
 
 
 def _torch_device(scenario: Scenario) -> torch.device:
@@ -282,23 +302,35 @@ def _torch_device(scenario: Scenario) -> torch.device:
 
 
 @contextmanager
-def _torch_threads(wanted: int | None) -> Iterator[int]:
-    """Torch's CPU threads for one run: all cores unless the scenario says otherwise."""
+def _torch_threads(threads: int) -> Iterator[None]:
+    """So many CPU threads for torch, for a while."""
     before = torch.get_num_threads()
-    threads = wanted or os.cpu_count() or 1
     torch.set_num_threads(threads)
     try:
-        yield threads
+        yield
     finally:
         torch.set_num_threads(before)
 
 
+def _threads(scenario: Scenario, task: Task) -> int:
+    """Torch's CPU threads for a run: the scenario's, else one for small models and all cores for large ones.
+
+    Threads wait for each other at every operation: for small ones that gains little on idle cores and costs
+    up to tenfold on busy ones. The rule looks at the task alone: the number of threads changes rounding.
+    """
+    if scenario.threads is not None:
+        return scenario.threads
+    many = count_gradient_flops(task, 0) * task.workers >= MANY_FLOPS
+    return (os.cpu_count() or 1) if many else 1
+
+
 def _blamed(error: Exception, plan: Plan) -> Exception:
-    """`error` itself where simnet explains it, else an :class:`AlgorithmError` that shows the method's line."""
+    """`error` where simnet explains it itself, else an :class:`AlgorithmError` with the method's line."""
     if type(error).__module__.startswith("simnet."):
         return error
-    source = sys.modules[type(plan.method).__module__].__file__
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame for frame in frames if frame.filename == source]
+    source = inspect.getfile(type(plan.method))
+    while error.__cause__ is not None:  # SimPy raises a copy, with the exception itself as its cause
+        error = cast(Exception, error.__cause__)
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == source]
     place = f" at {lines[-1].filename}:{lines[-1].lineno}: {lines[-1].line}" if lines else ""
     return AlgorithmError(f"{plan.label} failed{place}\n    {type(error).__name__}: {error}")

@@ -65,7 +65,9 @@ ALLOWED_SKIPS = ("needs a CUDA device",)
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say which tests were skipped although they should have run."""
     for report in _wrongly_skipped(terminalreporter):
-        terminalreporter.write_line(f"SKIPPED WHERE IT SHOULD RUN: {report.nodeid}: {report.longrepr[2]}", red=True)
+        terminalreporter.write_line(
+            f"SKIPPED WHERE IT SHOULD RUN: {report.nodeid}: {report.longrepr[2]}", red=True
+        )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

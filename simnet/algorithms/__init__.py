@@ -30,7 +30,7 @@ def algorithm_names() -> tuple[str, ...]:
 def algorithm_class(name: str) -> type[Algorithm]:
     """The method called `name`.
 
-    Raises `KeyError` if there is none, and `TypeError` if an installed package's entry point is no `Algorithm`.
+    Raises `KeyError` if there is none, `TypeError` if an installed package's entry point is no `Algorithm`.
     """
     if name in SHIPPED:
         module, attribute = SHIPPED[name].split(":")

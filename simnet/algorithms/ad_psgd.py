@@ -11,9 +11,9 @@ from simnet.runtime.node import Algorithm, Node
 class ADPSGD(Algorithm):
     """Asynchronous decentralized SGD: average with one random neighbour while computing (Lian et al., 2018).
 
-    Workers of even rank start an averaging, those of odd rank answer at any time: with that bipartition nobody
-    can wait in a circle. An averaging sets both models to `(x_i + x_j) / 2`; the gradient, computed meanwhile at
-    the model before it, is applied after it. A pair sends `d b` bytes each way.
+    Workers of even rank start an averaging, those of odd rank answer at any time: with that bipartition
+    nobody can wait in a circle. An averaging sets both models to `(x_i + x_j) / 2`; the gradient, computed
+    meanwhile at the model before it, is applied after it. A pair sends `d b` bytes each way.
     """
 
     step_budget: ClassVar[Literal["each", "mean"]] = "mean"

@@ -8,7 +8,7 @@ from simnet.runtime.node import Algorithm, Node
 
 
 class DPSGD(Algorithm):
-    """Decentralized parallel SGD: average with the neighbours while computing the gradient (Lian et al., 2017).
+    """Decentralized SGD: average with the neighbours while computing the gradient (Lian et al., 2017).
 
     `x_i <- sum_j W_ij x_j - opt(g_i(x_i))` with Metropolis weights W. Waits for its neighbours only; sends
     `degree d b` bytes per step.

@@ -7,9 +7,9 @@ from simnet.runtime.node import Algorithm, Node
 
 
 class DiLoCo(Algorithm):
-    """H local steps, then an outer Nesterov step on the averaged drift (Douillard et al., 2023, arXiv 2311.08105).
+    """H local steps, then an outer Nesterov step on the averaged drift (Douillard et al., 2023).
 
-    All start a round at `phi`; `Delta = mean_i (phi - theta_i)`; `m <- mu m + Delta`;
+    arXiv 2311.08105. All start a round at `phi`; `Delta = mean_i (phi - theta_i)`; `m <- mu m + Delta`;
     `phi <- phi - eta (Delta + mu m)`. The inner optimizer's state is neither sent nor reset.
     """
 

@@ -23,13 +23,17 @@ class FedAvg(Algorithm):
     step_budget: ClassVar[Literal["each", "mean"]] = "mean"
 
     local_steps: PositiveInt = Field(20, description="Optimizer steps of a client per round (K).")
-    clients: PositiveInt | None = Field(None, description="Answers that a round averages; default: all clients.")
+    clients: PositiveInt | None = Field(
+        None, description="Answers that a round averages; default: all clients."
+    )
     over_selection: Annotated[float, Field(ge=1)] = Field(
         1.0, description="Ask this many times as many clients as needed; the first answers count."
     )
     deadline: Seconds | None = Field(None, description="Longest time that a round waits for answers.")
     server_lr: PositiveFloat = Field(1.0, description="Server learning rate (eta).")
-    weighting: Weighting = Field("samples", description="Weight p_k: the client's samples, or the same for all.")
+    weighting: Weighting = Field(
+        "samples", description="Weight p_k: the client's samples, or the same for all."
+    )
 
     def roles(self) -> Mapping[str, Callable[[Node], Coroutine[Any, Any, None]]]:
         return {"server": self.server, "worker": self.worker}

@@ -1,6 +1,7 @@
-"""Everything that a scenario can name, with its options: what `simnet list` shows and `simnet schema` describes."""
+"""Everything that a scenario can name, with its options, for `simnet list` and `simnet schema`."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -64,17 +65,10 @@ def _optimizers() -> Iterator[Listed]:
     return _models(registry)
 
 
-def _datasets() -> Iterator[Listed]:
-    from simnet.tasks.registry import datasets
+def _task_entries(kind: str) -> Iterator[Listed]:
+    from simnet.tasks import registry
 
-    for name, entry in datasets.items():
-        yield name, entry.summary, options(entry.options)
-
-
-def _model_entries() -> Iterator[Listed]:
-    from simnet.tasks.registry import models
-
-    for name, entry in models.items():
+    for name, entry in getattr(registry, kind).items():
         yield name, entry.summary, options(entry.options)
 
 
@@ -84,7 +78,9 @@ def _devices() -> Iterator[Listed]:
 
     for name, device in DEVICES.items():
         memory = "" if device.memory is None else f", {format_bytes(device.memory)} of memory"
-        peak = f"{format_flops(device.flops)} ({device.precision}), {device.achieved:.0%} of it achieved{memory}"
+        peak = (
+            f"{format_flops(device.flops)} ({device.precision}), {device.achieved:.0%} of it achieved{memory}"
+        )
         yield name, peak, [device.source, f"achieved: {device.achieved_source}"]
 
 
@@ -93,9 +89,11 @@ _LISTINGS: dict[str, Callable[[], Iterator[Listed]]] = {
     "topologies": _topologies,
     "networks": _networks,
     "devices": _devices,
-    "datasets": _datasets,
-    "models": _model_entries,
+    "datasets": partial(_task_entries, "datasets"),
+    "models": partial(_task_entries, "models"),
     "optimizers": _optimizers,
+    "tasks": partial(_task_entries, "tasks"),
+    "partitions": partial(_task_entries, "partitions"),
 }
 
 
@@ -119,9 +117,9 @@ def options(model: type[BaseModel]) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    if value is None:
-        return "none"
+    """A default as one would write it in YAML."""
+    from simnet.scenario import shown
+
     if isinstance(value, BaseModel):
-        inner = ", ".join(f"{key}={item}" for key, item in value.model_dump(exclude_defaults=True).items())
-        return f"{getattr(type(value), 'name', type(value).__name__)}({inner})"
-    return str(value)
+        value = value.model_dump(mode="json", exclude_defaults=True) or "default"
+    return shown(list(value) if isinstance(value, tuple) else value)

@@ -16,6 +16,8 @@ class Kind(StrEnum):
     datasets = "datasets"
     models = "models"
     optimizers = "optimizers"
+    tasks = "tasks"
+    partitions = "partitions"
 
 
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:

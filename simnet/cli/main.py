@@ -9,9 +9,9 @@ from simnet.cli import check, init, listing, plot, run, schema, topology, transf
 
 app = typer.Typer(
     name="simnet",
-    help="A wind tunnel for decentralized training: real torch training under a simulated network and clock.\n\n"
-    "Start with [bold]simnet init[/] and [bold]simnet run scenario.yaml[/], or run a scenario of the library: "
-    "[bold]simnet run quickstart[/].",
+    help="A wind tunnel for decentralized training: real torch training under a simulated network and "
+    "clock.\n\nStart with [bold]simnet init[/] and [bold]simnet run scenario.yaml[/], or run a scenario of "
+    "the library: [bold]simnet run quickstart[/].",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -50,9 +50,6 @@ def main() -> None:
     warnings.showwarning = _plainly
     try:
         app()
-    except KeyboardInterrupt:
-        typer.echo("interrupted: no unfinished run was written", err=True)
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
     except Exception as error:

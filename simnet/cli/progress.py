@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -19,14 +20,18 @@ PLAIN_SECONDS = 15.0
 
 @contextmanager
 def watching(document: Document) -> Iterator[Watch]:
-    """Something to watch the document's runs with."""
+    """Something to watch the document's runs with; Ctrl-C ends the command with a word."""
     console = Console(stderr=True)
     stop = document.scenarios[0].scenario.stop
-    if console.is_terminal:
-        with _bars(console) as progress:
-            yield _on_terminal(progress, stop)
-    else:
-        yield _in_plain_lines(console, stop)
+    try:
+        if console.is_terminal:
+            with _bars(console) as progress:
+                yield _on_terminal(progress, stop)
+        else:
+            yield _in_plain_lines(console, stop)
+    except KeyboardInterrupt:
+        console.print("interrupted: the unfinished run was not written", highlight=False)
+        raise typer.Exit(130) from None
 
 
 def done_share(stop: StopConfig, state: State) -> float:
@@ -45,7 +50,9 @@ def _bars(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description:<12}"),
         BarColumn(bar_width=30),
-        TextColumn("loss {task.fields[loss]:<7}  virtual {task.fields[virtual]:<9}  {task.fields[speed]:>7} steps/s"),
+        TextColumn(
+            "loss {task.fields[loss]:<7}  virtual {task.fields[virtual]:<9}  {task.fields[speed]:>7} steps/s"
+        ),
         TimeElapsedColumn(),
         console=console,
         refresh_per_second=10,

@@ -12,13 +12,15 @@ def run(
     scenario: ScenarioName,
     overrides: Overrides = None,
     results: Results = Path("results"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print a machine-readable summary instead.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a machine-readable summary instead.")
+    ] = False,
     figures: Annotated[bool, typer.Option("--plot", help="Also draw figures of the runs.")] = False,
 ) -> None:
     """Run every algorithm of a scenario, and compare them.
 
-    Each run lands in [cyan]results/<scenario>/<algorithm>-<hash>/[/]; the same scenario and seed give the same
-    bytes each time.
+    Each run lands in [cyan]results/<scenario>/<algorithm>-<hash>/[/]; the same scenario and seed give the
+    same bytes each time.
     """
     from simnet.cli.progress import watching
     from simnet.cli.summary import print_json, print_table

@@ -12,8 +12,8 @@ def schema(
 ) -> None:
     """Print the JSON Schema of scenarios, from which editors complete and check the YAML.
 
-    In VS Code: save it beside the scenario and put [cyan]# yaml-language-server: $schema=schema.json[/] on the
-    first line of the YAML.
+    In VS Code: save it beside the scenario and put [cyan]# yaml-language-server: $schema=schema.json[/] on
+    the first line of the YAML.
     """
     from simnet.cli.components import components
     from simnet.scenario import json_schema

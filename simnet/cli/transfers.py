@@ -20,8 +20,8 @@ def transfers(
         typer.Option(
             "--model",
             help="Of cases: how flows are carried: [cyan]ideal[/] (max-min fair, latency last; the default), "
-            "[cyan]tcp[/], [cyan]receiver-serialised[/], [cyan]maxmin_latency_last[/], [cyan]maxmin_latency_first[/], "
-            "[cyan]cm02_rtt_weighted[/].",
+            "[cyan]tcp[/], [cyan]receiver-serialised[/], [cyan]maxmin_latency_last[/], "
+            "[cyan]maxmin_latency_first[/], [cyan]cm02_rtt_weighted[/].",
         ),
     ] = None,
     out: Annotated[

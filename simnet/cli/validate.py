@@ -13,7 +13,8 @@ def validate(
 ) -> None:
     """Check scenarios without running them: keys, units, topology, data, costs.
 
-    Every problem is told with file, line, key, what was given and what would be right; exit code 2 if there is one.
+    Every problem is told with file, line, key, what was given and what would be right; exit code 2 if
+    there is one.
     """
     from simnet.experiment import load, plans
     from simnet.scenario import ScenarioError

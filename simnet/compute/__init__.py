@@ -3,6 +3,7 @@
 from simnet.compute.cost import CostModel, Machine, Work
 from simnet.compute.devices import DEVICES, DeviceProfile, resolve_device
 from simnet.compute.engine import Engine
+from simnet.compute.flops import count_gradient_flops
 from simnet.compute.jobs import (
     GradientJob,
     GradientResult,
@@ -27,5 +28,6 @@ __all__ = [
     "TrainJob",
     "TrainResult",
     "Work",
+    "count_gradient_flops",
     "resolve_device",
 ]

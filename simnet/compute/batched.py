@@ -16,7 +16,7 @@ T = TypeVar("T")
 GROUP_BYTES = {"cpu": 256 * 2**20, "cuda": 8 * 2**30}
 """Memory that one stacked computation may take. Constants: a split that followed free memory would change
 rounding from run to run."""
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 4 * 2**20
 """Size of the blocks in which batches are fetched."""
 
 
@@ -134,7 +134,7 @@ def _batches(
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """The jobs' batches of steps `start` to `end`, in blocks: (first step, inputs, targets)."""
     samples = program.task.batch_sizes[jobs[0].worker] * len(jobs)
-    block = max(1, BLOCK_BYTES // (program.sample_bytes * samples))
+    block = max(1, BLOCK_BYTES // max(1, program.sample_bytes * samples))
     while start < end:
         steps = min(block, end - start)
         inputs, targets = program.task.gather([(job.worker, job.first_batch + start) for job in jobs], steps)

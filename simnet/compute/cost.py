@@ -49,10 +49,10 @@ class Machine:
 class CostModel:
     """What the clock and the network charge in one run.
 
-    Work is `FLOPs / (peak x achieved fraction x speed)`. With `charge_as`, the task is charged as a larger one:
-    6 FLOPs per parameter and token (Kaplan et al., 2020) for a gradient, the optimizer's arithmetic on the
-    larger number of parameters, and bytes in proportion to it. Whether the model would fit a device's memory
-    is not checked.
+    Work takes `FLOPs / (peak x achieved fraction x speed)`. With `charge_as`, the task is charged as a larger
+    one: 6 FLOPs per parameter and token (Kaplan et al., 2020) for a gradient, the optimizer's arithmetic on
+    the larger number of parameters, and bytes in proportion to it. Whether the model would fit a device's
+    memory is not checked.
     """
 
     machines: tuple[Machine, ...]
@@ -64,7 +64,10 @@ class CostModel:
 
     @classmethod
     def of(cls, scenario: Scenario, task: Task, optimizer: Optimizer, topology: "Topology") -> "CostModel":
-        """The cost model of a scenario. Raises `ScenarioError` for an unknown device or a task without a cost."""
+        """The cost model of a scenario.
+
+        Raises `ScenarioError` for an unknown device or a task without a cost.
+        """
         profiles = [
             resolve_device(group.device, ("workers", index, "device"))
             for index, group in enumerate(scenario.workers)
@@ -141,7 +144,7 @@ def _gradient_flops(task: Task, worker: int, batch_size: int, charge_as: ChargeA
     if flops <= 0:
         raise ScenarioError.at(
             ("task",),
-            "a task without a cost: torch counts no FLOPs in a step of its model, so its work would take no time",
+            "a task without a cost: torch counts no FLOPs in its training step, which would take no time",
             given=task.name,
             expected="a model with matrix products or convolutions, a task that declares flops_per_sample, "
             "or `charge_as`",

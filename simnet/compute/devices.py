@@ -1,9 +1,9 @@
 """Device profiles: what a machine can do at most, and what share of it training gets.
 
 `flops` is the dense peak of the precision that the device would train in, from the maker's data sheet or
-reckoned from its units. `achieved` is the fraction that a training step gets (model FLOP utilisation, Chowdhery
-et al. 2022): reported where a report is named, otherwise a judgement, and always the first thing to replace by
-one's own measurement (`device: {flops: ..., achieved: ...}` in the scenario).
+reckoned from its units. `achieved` is the fraction that a training step gets (model FLOP utilisation,
+Chowdhery et al. 2022): reported where a report is named, otherwise a judgement, and always the first thing to
+replace by one's own measurement (`device: {flops: ..., achieved: ...}` in the scenario).
 """
 
 from collections.abc import Sequence
@@ -112,8 +112,9 @@ DEVICES: dict[str, DeviceProfile] = {
             achieved=0.40,
             memory=32 * GIB,
             precision="fp32",
-            source="reckoned: 8 cores x 3.5 GHz x 32 FLOP per cycle (two 256-bit FMA units), a desktop machine",
-            achieved_source="judgement: large matrix products reach 0.7 and more, whole training steps do not",
+            source="reckoned: a desktop machine, "
+            "8 cores x 3.5 GHz x 32 FLOP per cycle (two 256-bit FMA units)",
+            achieved_source="judgement: large matrix products reach 0.7 and more, training steps do not",
         ),
         DeviceProfile(
             name="phone",

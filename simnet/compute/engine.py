@@ -41,6 +41,7 @@ class Engine:
         self.device = torch.device(device)
         keep_freed_memory()
         self._program: Program = build_program(task, self.device, mode)
+        self._initial_state = {**optimizer.init(self.initial_params), **self._program.initial_buffers}
         self._pending: dict[Job, None] = {}
         for note in self.notes:
             warnings.warn(note, stacklevel=2)
@@ -66,7 +67,12 @@ class Engine:
         return self._program.layout.parameters
 
     def init_state(self, params: Tensor) -> dict[str, Tensor]:
-        """Optimizer state before the first step, with the model's buffers where training changes them."""
+        """Optimizer state before the first step, with the model's buffers where training changes them.
+
+        Everyone who starts from `initial_params` gets the same tensors, so that equal steps are seen as such.
+        """
+        if params is self.initial_params:
+            return dict(self._initial_state)
         return {**self.optimizer.init(params), **self._program.initial_buffers}
 
     def submit_train(
@@ -80,7 +86,10 @@ class Engine:
         return job
 
     def submit_gradient(self, worker: int, params: Tensor, first_batch: int) -> GradientJob:
-        """Ask for the gradient of `worker`'s batch `first_batch` at `params`."""
+        """Ask for the gradient of `worker`'s batch `first_batch` at `params`.
+
+        The model's buffers (running means and the like) are as at first and stay so.
+        """
         job = GradientJob(worker, params, first_batch)
         self._pending[job] = None
         return job

@@ -15,7 +15,12 @@ def count_gradient_flops(task: Task, worker: int) -> float:
     """
     model = task.make_model().train()
     inputs, targets = task.batches(worker, 0, 1)
+    devices = [inputs.device] if inputs.is_cuda else []
     # Attention is spelled out: the counter has no formula for the fused kernel of the CPU.
-    with torch.random.fork_rng(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    with (
+        torch.random.fork_rng(devices),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):
         task.loss(model(inputs[0]), targets[0]).mean().backward()
     return float(counter.get_total_flops())

@@ -33,11 +33,12 @@ class Rows:
         """Write the gradients of the mean losses to `gradient` and return the losses `[n]`.
 
         `inputs` and `targets` are `[n, batch, ...]`; `batches` names them as (worker, batch) pairs, for
-        models that draw random numbers; `buffers` holds the models' buffers `[n, ...]` and is updated in place.
+        models that draw random numbers; `buffers` holds the models' buffers `[n, ...]` among other things and
+        they are updated in place. A parameter that the loss does not depend on has gradient 0.
         """
         if self.program.mode == "loop":
             return self._one_by_one(inputs, targets, batches, buffers)
-        # A layer may write a parameter's gradient straight to where it belongs: see `_collect`.
+        # A layer that finds this attribute may write the gradient straight to where it belongs.
         for leaf, slot in zip(self._leaves, self._slots, strict=True):
             leaf.gradient_slot = slot  # type: ignore[attr-defined]
         outputs = self.program.outputs(self._leaves, inputs)
@@ -71,10 +72,6 @@ class Rows:
 
 def _collect(gradients: Sequence[Tensor], slots: Sequence[Tensor]) -> None:
     """Copy gradients to their slots, but for those that a layer wrote there itself."""
-    pairs = [
-        (slot, gradient)
-        for slot, gradient in zip(slots, gradients, strict=True)
-        if slot.data_ptr() != gradient.data_ptr()
-    ]
-    if pairs:
-        torch._foreach_copy_([slot for slot, _ in pairs], [gradient for _, gradient in pairs])
+    for slot, gradient in zip(slots, gradients, strict=True):
+        if slot.data_ptr() != gradient.data_ptr():
+            slot.copy_(gradient)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
@@ -52,13 +53,16 @@ class Program:
 
     def load(self, params: list[Tensor], buffers: dict[str, Tensor]) -> list[nn.Parameter]:
         """Make the model that of one worker, and return its parameters, which then are views of `params`."""
-        parameters = [value for value in self.model.parameters() if value.requires_grad]
-        for parameter, value in zip(parameters, params, strict=True):
+        for parameter, value in zip(self._parameters, params, strict=True):
             parameter.data = value
         named = dict(self.model.named_buffers()) if buffers else {}
         for key, value in buffers.items():
             named[key.removeprefix(BUFFER)].copy_(value)
-        return parameters
+        return self._parameters
+
+    @cached_property
+    def _parameters(self) -> list[nn.Parameter]:
+        return [value for value in self.model.parameters() if value.requires_grad]
 
     def save(self, buffers: dict[str, Tensor]) -> None:
         """Write the model's buffers, as they are now, to one worker's."""

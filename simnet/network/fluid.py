@@ -108,7 +108,7 @@ class FluidNetwork:
             self._changes = LinkChanges(env, topology.dynamics, self.set_capacity, self._reroute)
         self._per_flow_routes = getattr(topology, "ecmp", "none") == "flow"
         self._live: dict[int, Transfer] = {}
-        self._routed: dict[int, None] = {}  # flows on the topology's routes, which may be others after a failure
+        self._routed: dict[int, None] = {}  # flows on the topology's routes, which failures change
         self._ledger = Ledger()
         self.solves = 0
         """How often rates were computed."""
@@ -333,9 +333,8 @@ class FluidNetwork:
         """It takes bandwidth from now on."""
         if self._limits.ideal:
             resources = transfer.route.resources
-            self._flows.add(
-                transfer.id, resources, transfer.bytes, self._env.now, transfer.cap, transfer.weight, None, remaining
-            )
+            size, cap, weight = transfer.bytes, transfer.cap, transfer.weight
+            self._flows.add(transfer.id, resources, size, self._env.now, cap, weight, None, remaining)
             if self._changes is not None:
                 self._changes.flow_starts(transfer.id, resources, routed=True)
             self._touch()
@@ -399,7 +398,7 @@ class FluidNetwork:
         now, wire = self._env.now, transfer.target
         bandwidth = min((self._meter.capacities[r] for r in transfer.route.resources), default=inf)
         if bandwidth == 0:
-            raise ValueError(f"nothing passes from {transfer.source} to {wire}, and a serialised wire cannot wait")
+            raise ValueError(f"nothing passes from {transfer.source} to {wire}, and a wire cannot wait")
         begin = max(self._wire_free.get(wire, now), now)
         arrival = begin + transfer.bytes / bandwidth + transfer.latency
         self._wire_free[wire] = arrival

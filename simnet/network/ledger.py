@@ -8,7 +8,7 @@ UNITS = 2**20
 
 def units(bytes: float) -> int:
     """So many whole units are in `bytes`."""
-    return int(bytes * UNITS)
+    return round(bytes * UNITS)
 
 
 class Ledger:

@@ -1,10 +1,10 @@
 """What every optimizer is: a frozen record of hyperparameters with `init`, `step` and `update_`."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from simnet.optim.schedule import Constant, Schedule
@@ -33,6 +33,10 @@ class Optimizer(BaseModel, ABC):
         default=None, gt=0, allow_inf_nan=False, description="Largest gradient norm; larger ones are scaled."
     )
     schedule: Schedule = Field(default=Constant(), description="How the learning rate changes.")
+
+    @model_serializer(mode="wrap")
+    def _named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"name": self.name, **write(self)}
 
     def init(self, params: Tensor) -> State:
         """State before the first step, for parameters `[..., d]`: zeros, and a step count per row."""

@@ -42,7 +42,7 @@ def build_optimizer(given: object) -> Optimizer:
 
 def optimizer_options(optimizer: Optimizer) -> dict[str, Any]:
     """The mapping that `build_optimizer` turns back into `optimizer`: its name and every hyperparameter."""
-    return {"name": optimizer.name, **optimizer.model_dump(mode="json")}
+    return optimizer.model_dump(mode="json")
 
 
 class _OptimizerField:

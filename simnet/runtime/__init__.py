@@ -1,0 +1,1 @@
+"""The runtime: `Node`, what an algorithm sees; the collectives; the simulated clock."""

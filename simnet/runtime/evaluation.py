@@ -27,9 +27,9 @@ class HasModel(Protocol):
 class Evaluation:
     """Evaluates the model that the method would hand over, and the workers' local models beside it.
 
-    By time: at every multiple of `every`, after all events of that instant. By steps: when a multiple of `every`
-    mean worker steps has been passed and the next computation begins, so that the synchronisation that belongs
-    to those steps is in the model, the time and the bytes.
+    By time: at every multiple of `every`, after all events of that instant. By steps: when a multiple of
+    `every` mean worker steps has been passed and the next computation begins, so that the synchronisation
+    that belongs to those steps is in the model, the time and the bytes.
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class Evaluation:
             yield now
 
     def stage(self, moment: float, worker_steps: int, bytes_sent: float) -> None:
-        """Evaluate now for `moment`. What is recorded waits for :meth:`commit`: should nothing more happen, the
-        run turns out to have ended before `moment`."""
+        """Evaluate now for `moment`. What is recorded waits for :meth:`commit`: should nothing more happen,
+        the run turns out to have ended before `moment`."""
         point = (moment, worker_steps, bytes_sent)
         models = _sharing([node.params for node in (*self._evaluated, *self._workers)])
         unchanged = len(models) == len(self._last_models) and all(
@@ -98,7 +98,9 @@ class Evaluation:
         self._last = point
         steps = {node.id: node.steps for node in self._workers}
         mean_steps = worker_steps / len(self._workers)
-        rows = [(node, steps.get(node, int(mean_steps)), name, value) for node, name, value in self._last_rows]
+        rows = [
+            (node, steps.get(node, int(mean_steps)), name, value) for node, name, value in self._last_rows
+        ]
         rows.append(("", int(mean_steps), "steps", mean_steps))
         rows.append(("", int(mean_steps), "bytes", bytes_sent))
         self._staged.append((moment, rows))

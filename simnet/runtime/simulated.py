@@ -27,7 +27,7 @@ from simnet.streams import Streams
 T = TypeVar("T")
 
 FLUSH_PRIORITY = EventPriority(2)
-"""SimPy priority of the engine's flush: after every normal event of an instant, before the network's solve."""
+"""SimPy priority of the engine's flush: after an instant's normal events, before the network's solve."""
 REPORT_SECONDS = 0.1
 STUCK_EVENTS = 2_000_000
 """So many events without the clock moving are a loop that never waits."""
@@ -122,7 +122,8 @@ class SimulatedRun:
         roles = self._method.roles()
         mains = {name: self.start(roles[node.role](node), name) for name, node in self.nodes.items()}
         self._evaluation.stage(0.0, 0, 0.0)
-        env, events = self.env, 0
+        self._report()
+        env, events, target = self.env, 0, inf
         while True:
             upcoming = env.peek()
             if upcoming > env.now:
@@ -132,7 +133,8 @@ class SimulatedRun:
                     for moment in self._evaluation.moments(env.now, last):
                         self._evaluation.stage(moment, self.worker_steps, self.network.bytes_sent_at(moment))
                     self._report()
-                if upcoming == inf or upcoming >= self._stop_time or self._target_reached():
+                target = self._target_moment(min(upcoming, self._stop_time))
+                if upcoming == inf or upcoming >= self._stop_time or target < inf:
                     break
             events += 1
             if events > STUCK_EVENTS:
@@ -141,23 +143,32 @@ class SimulatedRun:
         unfinished = [name for name, main in mains.items() if not main.done]
         if upcoming == inf and unfinished and not self._spent():
             raise DeadlockError(self._who_waits_for_what(unfinished))
-        return self._close(self._end(upcoming, unfinished))
+        return self._close(self._end(upcoming, target, unfinished))
 
-    def _end(self, upcoming: float, unfinished: list[str]) -> float:
+    def _end(self, upcoming: float, target: float, unfinished: list[str]) -> float:
         """When the run ended: at its target, at `stop.time`, or with the last thing that happened."""
-        if self._target_reached():
-            return float(self.env.now)
         idle = not any(node.under_way for node in self.nodes.values()) and not self.network.flows_in_flight
-        if upcoming == inf or (idle and (self._spent() or not unfinished)):
+        if target == inf and (upcoming == inf or (idle and (self._spent() or not unfinished))):
             return self._last_activity
-        self.env.run(until=self._stop_time)
-        return self._stop_time
+        ended = min(target, self._stop_time)
+        if ended > self.env.now:
+            self.env.run(until=ended)
+        return ended
 
-    def _target_reached(self) -> bool:
-        stop = self._stop
+    def _target_moment(self, until: float) -> float:
+        """When the loss or the bytes of `stop` are reached, if that is before the next event at `until`."""
+        stop, now = self._stop, float(self.env.now)
         if stop.loss is not None and self._evaluation.latest.get("loss", inf) <= stop.loss:
-            return True
-        return stop.bytes is not None and self.network.bytes_sent >= stop.bytes
+            return now
+        if stop.bytes is None:
+            return inf
+        sent = self.network.bytes_sent
+        if sent >= stop.bytes:
+            return now
+        by_then = self.network.bytes_sent_at(until) if until < inf else sent
+        if by_then < stop.bytes:
+            return inf
+        return now + (until - now) * (stop.bytes - sent) / (by_then - sent)  # bytes flow steadily till then
 
     def _close(self, ended: float) -> Outcome:
         for node in self.nodes.values():

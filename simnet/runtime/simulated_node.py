@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STEP_TOLERANCE = 1e-9
-"""Relative slack when counting the steps that fit into a span, so that an exact fit is not lost to rounding."""
+"""Relative slack when counting the steps that fit into a span: an exact fit is not lost to rounding."""
 
 
 class Waiting(NamedTuple):
@@ -34,7 +34,9 @@ class Waiting(NamedTuple):
 class SimulatedNode(Node):
     """One role on one host of the simulated network."""
 
-    def __init__(self, run: "SimulatedRun", *, id: str, role: str, rank: int, host: str, machine: int) -> None:
+    def __init__(
+        self, run: "SimulatedRun", *, id: str, role: str, rank: int, host: str, machine: int
+    ) -> None:
         self._run = run
         self._env = run.env
         self.id = id
@@ -378,4 +380,3 @@ def _ended(env: simpy.Environment, task: Task[Any]) -> simpy.Event:
     if not isinstance(task, SimulatedTask):
         raise TypeError(f"train(until=...) takes a task made by spawn(), not {type(task).__name__}")
     return task.event
-

@@ -1,7 +1,7 @@
 """Scenarios: the YAML schema, loading with errors that name the line, sweeps, export to JSON Schema."""
 
 from simnet.scenario.collectives import AllReduceConfig, BroadcastConfig
-from simnet.scenario.errors import MISSING, Path, Problem, ScenarioError, describe, nearest
+from simnet.scenario.errors import MISSING, Path, Problem, ScenarioError, describe, nearest, shown
 from simnet.scenario.expect import Comparison, Expectation, Measurements, Outcome, parse_expectation
 from simnet.scenario.fields import Bandwidth, Component, Integer, Number, Positive, PositiveInteger
 from simnet.scenario.interval import Interval
@@ -82,6 +82,7 @@ __all__ = [
     "network_names",
     "one_of",
     "parse_expectation",
+    "shown",
     "starter_text",
     "validated",
 ]

@@ -130,22 +130,39 @@ def _finished(definitions: dict[str, Any]) -> dict[str, Any]:
         "anyOf": [group, {"type": "array", "items": group, "minItems": 1}],
     }
     _let_use(definitions)
-    return {
+    whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "simnet scenario",
         **{key: value for key, value in scenario.items() if key != "title"},
         "$defs": definitions,
     }
+    standard: dict[str, Any] = _standard(whole)
+    return standard
 
 
 def _let_use(definitions: dict[str, Any]) -> None:
     """Let a network name a file whose network it uses, and then leave everything else to that."""
     name = {
         "type": "string",
-        "description": "A file, or a network of the library such as networks/wan-100m, whose network is used.",
+        "description": "A file or a network of the library, such as networks/wan-100m, that is used.",
     }
     network = definitions["NetworkConfig"]
     network["properties"] = {"use": name, **network["properties"]}
     required = network.pop("required", [])
     network["anyOf"] = [{"required": ["use"]}, {"required": required}]
     definitions["NetworkConfig"] = {"anyOf": [name, network]}
+
+
+_BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+
+
+def _standard(schema: Any) -> Any:
+    """The same in the standard's words for bounds, where pydantic left its own (after other validators)."""
+    if isinstance(schema, list):
+        return [_standard(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        _BOUNDS[key] if key in _BOUNDS and isinstance(value, int | float) else key: _standard(value)
+        for key, value in schema.items()
+    }

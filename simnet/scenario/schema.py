@@ -335,7 +335,9 @@ class Scenario(Section):
         "auto",
         description="Where torch computes here: auto, cpu, cuda or cuda:i. Not part of the simulation.",
     )
-    threads: PositiveInteger | None = Field(None, description="torch threads; all cores if not given.")
+    threads: PositiveInteger | None = Field(
+        None, description="torch threads; if not given, one for small models and all cores for large ones."
+    )
     network: NetworkConfig = Field(description="The network between the workers.")
     workers: Annotated[tuple[WorkerGroup, ...], BeforeValidator(_one_group_or_more), Field(min_length=1)] = (
         Field(description="The machines: one group of equal workers, or a list of groups.")
@@ -378,7 +380,7 @@ class Scenario(Section):
         if stop.time is not None:
             return {"every": f"{stop.time / 20!r} s"}
         raise ScenarioError.at(
-            ("evaluate",), "missing key", expected="every: 30 s, or every: 10 steps, where only bytes limit a run"
+            ("evaluate",), "missing key", expected="every: 30 s or 10 steps, where only bytes limit a run"
         )
 
     @field_validator("workers")

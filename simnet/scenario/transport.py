@@ -17,7 +17,7 @@ class TransportConfig(Section):
     """A transport put together from its parts; without any of them it is the ideal one."""
 
     window: Annotated[Bytes, Positive] | None = Field(
-        None, description="Bytes that a connection may have in flight, such as 4 MiB: a rate of window / RTT.",
+        None, description="Bytes that a connection may have in flight (its rate is window / RTT): 4 MiB."
     )
     streams: PositiveInteger = Field(1, description="Parallel connections that each message is spread over.")
     loss: Literal["none", "reno", "cubic", "bbr"] = Field(

@@ -64,7 +64,9 @@ def _problems(error: ValidationError, model: Any, options: object, prefix: Path)
                 pass  # pydantic does not count entries that are wrong themselves, which are told already
             case _:
                 found.append(_problem(detail, model, options, path, prefix))
-    return found
+    # A required key that is misspelt is told once: as what it is called, not also as missing.
+    meant = {(*problem.path[:-1], problem.suggestion) for problem in found if problem.message == _UNKNOWN_KEY}
+    return [problem for problem in found if problem.message != _MISSING_KEY or problem.path not in meant]
 
 
 def _long_enough(given: object, least: int) -> bool:
@@ -98,6 +100,7 @@ def _locate(detail: ErrorDetails, options: object) -> tuple[Path, object]:
     ) else value
 
 
+_UNKNOWN_KEY, _MISSING_KEY = "unknown key", "missing key"
 _EXPECTED = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "a number"),
@@ -113,9 +116,9 @@ def _problem(detail: ErrorDetails, model: Any, options: object, path: Path, pref
     match detail["type"]:
         case "extra_forbidden":
             keys = _keys(_annotations_at(model, path[:-1]), _at(options, path[:-1]))
-            return Problem(full, "unknown key", given, one_of(keys), nearest(str(path[-1]), keys))
+            return Problem(full, _UNKNOWN_KEY, given, one_of(keys), nearest(str(path[-1]), keys))
         case "missing":
-            what = "missing key" if isinstance(path[-1], str) else "missing entry"
+            what = _MISSING_KEY if isinstance(path[-1], str) else "missing entry"
             return Problem(full, what, expected=_description(model, path, _at(options, path[:-1])))
         case "literal_error" | "enum":
             choices = re.findall(r"'([^']*)'", context["expected"])

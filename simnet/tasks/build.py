@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 
-from simnet.network import build_topology
 from simnet.scenario import Problem, Scenario, ScenarioError, choose, load_plugin, nearest, one_of, validated
 from simnet.scenario.validate import PLUGIN
 from simnet.tasks.entry import Options
@@ -12,18 +11,14 @@ from simnet.tasks.registry import tasks
 from simnet.tasks.task import Task
 
 
-def build_task(scenario: Scenario, device: torch.device, workers: int | None = None) -> Task:
-    """The task of `scenario`, shared out over its workers, with its data and models on `device`.
-
-    `workers` is their number, if it is known already; else the topology is built to count them.
+def build_task(scenario: Scenario, device: torch.device, workers: int) -> Task:
+    """The task of `scenario`, shared out over so many workers, with its data and models on `device`.
 
     A pure function of the scenario and its seed. A task of the user's own, named `module:attribute`, is a
     function of the same arguments that gives a `Task`.
 
     Raises `ScenarioError` where names are unknown, options do not fit, or data are missing or unusable.
     """
-    if workers is None:
-        workers = len(build_topology(scenario).workers)
     name = scenario.task.name
     if PLUGIN.fullmatch(name):
         return _own(name, scenario, device, workers)

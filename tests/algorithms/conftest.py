@@ -39,7 +39,9 @@ class Trained:
 def train(small: Callable[..., dict[str, Any]]) -> Train:
     """`train("diloco", {"local_steps": 1}, changes)` runs the method on the small scenario."""
 
-    def run(name: str, options: dict[str, Any] | None = None, changes: dict[str, Any] | None = None) -> Trained:
+    def run(
+        name: str, options: dict[str, Any] | None = None, changes: dict[str, Any] | None = None
+    ) -> Trained:
         mapping = small(changes)
         mapping["algorithms"] = [{"name": name, **(options or {})}]
         (plan,) = plans(Scenario.model_validate(mapping))

@@ -9,12 +9,12 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from simnet.results import ResultsError, Run
 from simnet_analysis import loss_figure, save_figure
 from simnet_analysis.curves import curve
 from simnet_analysis.groups import group_runs
 from simnet_analysis.style import SHIPPED
-
-from simnet.results import ResultsError, Run
 
 MakeRun = Callable[..., Run]
 

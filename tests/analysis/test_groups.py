@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from simnet_analysis.groups import group_runs
 
 from simnet.results import ResultsError, Run
+from simnet_analysis.groups import group_runs
 
 ROWS = [(0.0, 0.0, 0.0, 1.0)]
 

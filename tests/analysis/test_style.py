@@ -6,9 +6,9 @@ import matplotlib as mpl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simnet_analysis.style import _OTHER_COLORS, SHIPPED, method_styles, paper_style
 
 from simnet.results import ResultsError
+from simnet_analysis.style import _OTHER_COLORS, SHIPPED, method_styles, paper_style
 
 NAMES = st.sets(st.one_of(st.sampled_from(sorted(SHIPPED)), st.text(min_size=1, max_size=12)), min_size=1)
 

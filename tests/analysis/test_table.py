@@ -4,10 +4,10 @@ from collections.abc import Callable
 from math import inf, isnan, nan
 
 import pytest
-from simnet_analysis import comparison_table, default_target, format_table, table_cells
-from simnet_analysis.table import _round_up
 
 from simnet.results import Run
+from simnet_analysis import comparison_table, default_target, format_table, table_cells
+from simnet_analysis.table import _round_up
 
 MakeRun = Callable[..., Run]
 

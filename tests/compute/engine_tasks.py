@@ -1,4 +1,4 @@
-"""Small tasks around the shipped models, on data made up here, and the plain torch loop that they are held to."""
+"""Small tasks around the shipped models, on made-up data, and the plain torch loop that they are held to."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

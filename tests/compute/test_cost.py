@@ -168,6 +168,6 @@ def test_profiles_are_sound() -> None:
         assert profile.rate == profile.flops * profile.achieved
         assert profile.source
         assert profile.achieved_source
-    order = ["phone", "cpu", "t4", "rtx3090", "l4", "rtx4090", "a100", "h100"]
-    assert [p.name for p in sorted(map(DEVICES.get, order), key=lambda p: p.rate)][:2] == ["phone", "cpu"]
-    assert resolve_device(DeviceConfig(flops=1e12, achieved=0.3, memory=8e9), ()).memory == 8e9
+    inline = DeviceConfig.model_validate({"flops": "1 TFLOP/s", "achieved": 0.3, "memory": "8 GB"})
+    assert resolve_device(inline, ()).rate == 0.3e12
+    assert resolve_device(inline, ()).memory == 8e9

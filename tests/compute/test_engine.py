@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from engine_tasks import TASKS, Separate, cnn_task, gpt_task, mlp_task
+from engine_tasks import TASKS, Separate, cnn_task, gpt_task, image_task, mlp_task
 from torch import Tensor, nn
 
-from simnet.compute import Engine, TrainJob
+from simnet.compute import Engine, TrainJob, batched
 from simnet.compute.batched import chunks
 from simnet.optim import SGD, AdamW, Constant, Cosine, Nesterov, Optimizer
+from simnet.tasks.models import stacked
 
 Parameters = list[nn.Parameter]
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
@@ -34,10 +35,8 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def submit(
-    engine: Engine, worker: int, steps: int, first_batch: int = 0, params: Tensor | None = None
-) -> TrainJob:
-    params = engine.initial_params if params is None else params
+def submit(engine: Engine, worker: int, steps: int, first_batch: int = 0) -> TrainJob:
+    params = engine.initial_params
     return engine.submit_train(worker, params, engine.init_state(params), steps, first_batch)
 
 
@@ -181,6 +180,44 @@ def test_step_jobs_on_the_same_tensors_share_one_result() -> None:
     torch.testing.assert_close(gradient, torch.ones_like(params))
 
 
+def test_equal_steps_from_the_start_are_computed_once() -> None:
+    engine = Engine(mlp_task(), AdamW(lr=0.1))
+    gradient = torch.ones_like(engine.initial_params)
+    jobs = [
+        engine.submit_step(engine.initial_params, gradient, engine.init_state(engine.initial_params))
+        for _ in range(3)
+    ]
+    engine.flush()
+    assert len({id(job.result) for job in jobs}) == 1
+
+
+class Twice(nn.Module):
+    """One weight in two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.output = nn.Parameter(torch.randn(12, 12) / 4), nn.Linear(12, 10)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.output(torch.tanh(torch.tanh(inputs @ self.weight.T) @ self.weight.T))
+
+    def stacked_forward(self, params: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        hidden = torch.tanh(stacked.linear(inputs, params["weight"]))
+        hidden = torch.tanh(stacked.linear(hidden, params["weight"]))
+        return stacked.linear(hidden, params["output.weight"], params["output.bias"])
+
+
+def test_a_weight_may_serve_twice() -> None:
+    task = image_task(3, [12], Twice)
+    engine = Engine(task, SGD(lr=0.1), mode="stacked")
+    jobs = [submit(engine, worker, 3) for worker in range(3)]
+    engine.flush()
+    for job in jobs:
+        one = Separate(task, job.worker, lambda p: torch.optim.SGD(p, lr=0.1))
+        one.train(3, 0)
+        torch.testing.assert_close(job.result.params, one.flat, **CLOSE)
+
+
 def test_values_are_never_mutated_and_never_aliased() -> None:
     engine = Engine(mlp_task(), SGD(lr=0.1, momentum=0.9))
     jobs = [submit(engine, worker, 2) for worker in range(4)]
@@ -229,7 +266,7 @@ def test_splitting_a_group_changes_no_result_much(monkeypatch: pytest.MonkeyPatc
     engine = Engine(task, SGD(lr=0.1))
     whole = [submit(engine, worker, 3) for worker in range(7)]
     engine.flush()
-    monkeypatch.setitem(__import__("simnet.compute.batched").compute.batched.GROUP_BYTES, "cpu", 1)
+    monkeypatch.setitem(batched.GROUP_BYTES, "cpu", 1)
     parts = [submit(engine, worker, 3) for worker in range(7)]
     engine.flush()
     for a, b in zip(whole, parts, strict=True):

@@ -104,13 +104,10 @@ def test_the_choice_follows_from_the_model(kind: type[nn.Module], choice: str, b
 @pytest.mark.parametrize("kind", [Plain, Normed, Branching])
 def test_user_models_equal_separate_modules(kind: type[nn.Module]) -> None:
     engine = engine_for(kind)
-    jobs = [
-        engine.submit_train(
-            worker, engine.initial_params, engine.init_state(engine.initial_params), 3 + worker, 1
-        )
-        for worker in range(4)
-    ]
+    params, state = engine.initial_params, engine.init_state(engine.initial_params)
+    jobs = [engine.submit_train(worker, params, state, 3 + worker, 1) for worker in range(4)]
     engine.flush()
+    # The buffers travel with the state from job to job.
     jobs = [
         engine.submit_train(job.worker, job.result.params, job.result.state, 2, 4 + job.worker)
         for job in jobs

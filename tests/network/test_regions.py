@@ -75,7 +75,8 @@ def test_the_shipped_matrix():
 def test_sites_may_be_called_by_the_last_word_of_their_name(tmp_path):
     file = tmp_path / "rtt.csv"
     file.write_text(
-        ",EU (Paris) eu-west-3,US East (Ohio) us-east-2\nEU (Paris) eu-west-3,1,90\nUS East (Ohio) us-east-2,90,1\n"
+        ",EU (Paris) eu-west-3,US East (Ohio) us-east-2\n"
+        "EU (Paris) eu-west-3,1,90\nUS East (Ohio) us-east-2,90,1\n"
     )
     built = build({"kind": "regions", "rtt": str(file), "sites": {"eu-west-3": 1, "us-east-2": 1}})
     assert built.route("eu-west-3-0", "us-east-2-0").latency == pytest.approx(0.055)

@@ -54,7 +54,8 @@ def test_ecmp_takes_shortest_paths_only():
 
 
 def test_the_hash_is_the_same_in_every_process():
-    code = "from topologies import build; print(build({'kind': 'fat-tree', 'k': 4}, ecmp='pair').route('n0', 'n15').hops)"
+    code = "import topologies as t; "
+    code += "print(t.build({'kind': 'fat-tree', 'k': 4}, ecmp='pair').route('n0', 'n15').hops)"
     runs = {
         subprocess.run(
             [sys.executable, "-c", code],

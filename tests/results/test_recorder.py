@@ -34,6 +34,29 @@ def test_rows_come_back_in_the_order_of_recording(recorder: Recorder) -> None:
     ]
 
 
+def test_what_bound_transfers_comes_back() -> None:
+    recorder = Recorder()
+    recorder.transfer(**row(), mean_rate=2.0, bound={"a->b": 0.75, "latency": 1.0, "c->d": 0.25})
+    recorder.transfer(**row(id=8, left=None, delivered=None, status="cancelled"))
+    first, second = recorder.tables()["transfers"].to_pylist()
+    assert (first["mean_rate"], first["bound_by"]) == (2.0, "latency")
+    assert first["bound"] == [("a->b", 0.75), ("latency", 1.0), ("c->d", 0.25)]
+    assert (second["mean_rate"], second["bound_by"], second["bound"]) == (None, "", [])
+    with pytest.raises(ValueError, match="zero or more seconds"):
+        recorder.transfer(**row(), bound={"a->b": -1.0})
+
+
+def test_link_use_comes_back() -> None:
+    recorder = Recorder()
+    recorder.links(["a->b", "c->d"], [0.0, 1.0], [1.0, 2.0], [10.0, 20.0], [100.0, math.inf])
+    assert recorder.tables()["links"].to_pylist() == [
+        {"resource": "a->b", "start": 0.0, "end": 1.0, "bytes": 10.0, "capacity": 100.0},
+        {"resource": "c->d", "start": 1.0, "end": 2.0, "bytes": 20.0, "capacity": math.inf},
+    ]
+    with pytest.raises(ValueError, match="different lengths"):
+        recorder.links(["a->b"], [], [], [], [])
+
+
 @given(
     st.lists(
         st.tuples(
@@ -81,7 +104,7 @@ def test_files_say_their_schema_and_nothing_of_their_surroundings(recorder: Reco
     for content in recorder.files().values():
         metadata = pq.read_metadata(io.BytesIO(content))
         assert set(metadata.metadata) <= {b"simnet_schema", b"ARROW:schema"}
-        assert metadata.metadata[b"simnet_schema"] == b"1"
+        assert metadata.metadata[b"simnet_schema"] == b"2"
 
 
 def test_an_empty_recorder_gives_empty_tables_with_all_columns() -> None:

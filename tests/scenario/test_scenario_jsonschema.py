@@ -88,3 +88,9 @@ def test_an_algorithm_is_named_or_own_code_and_its_options_are_its_model_s() -> 
 def test_an_unknown_kind_of_component_is_refused() -> None:
     with pytest.raises(KeyError, match="modles"):
         json_schema({"modles": {}})
+
+
+def test_bounds_are_those_of_the_standard() -> None:
+    schema = json_schema(COMPONENTS)
+    assert schema["$defs"]["WorkerGroup"]["properties"]["speed"]["exclusiveMinimum"] == 0
+    assert not [word for word in ('"gt"', '"ge"', '"lt"', '"le"') if word in json.dumps(schema)]

@@ -144,7 +144,7 @@ def test_a_scenario_does_not_change() -> None:
             "half",
         ),
         ("network.link", "fast", "network.link", "not a mapping", "bandwidth, latency, duplex", ""),
-        ("network.model", "tcp", "network.model", "not one of the choices", "ideal", ""),
+        ("network.model", "tpc", "network.model", "not a transport model", "one of ideal, tcp, receiver-serialised, or a mapping such as {window: 4 MiB, loss: cubic}", "tcp"),
         ("seed", -1, "seed", "wrong value", "greater than or equal to 0", ""),
         ("seed", True, "seed", "not a number", "a number", ""),
         ("seed", "1", "seed", "not a number", "a number", ""),

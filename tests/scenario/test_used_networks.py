@@ -67,7 +67,8 @@ def test_another_kind_of_topology_replaces_the_whole(folder, topology):
 def test_overrides_and_sweeps_reach_into_it(folder):
     used = network("network: nets/slow", folder, ["network.link.latency=2ms", "network.topology.nodes=5"])
     assert (used.link.latency, used.topology.options) == (0.002, {"nodes": 5})
-    text = "network: {use: nets/slow}\nsweep: {network.use: [nets/slow, wan-100m], network.link.latency: [1 ms, 2 ms]}"
+    text = "network: {use: nets/slow}\n"
+    text += "sweep: {network.use: [nets/slow, wan-100m], network.link.latency: [1 ms, 2 ms]}"
     points = [point.scenario.network.link for point in load(text, folder).scenarios]
     assert [(link.bandwidth, link.latency) for link in points] == [
         (125e3, 0.001), (125e3, 0.002), (12.5e6, 0.001), (12.5e6, 0.002)

@@ -134,7 +134,7 @@ def test_the_same_weights_for_a_seed(name: str) -> None:
 def test_the_topology_counts_the_workers_where_nobody_does() -> None:
     from simnet.tasks import build_task
 
-    made = build_task(scenario(SECTIONS["classification"], workers=6), torch.device("cpu"))
+    made = build_task(scenario(SECTIONS["classification"], workers=6), torch.device("cpu"), 6)
     assert made.workers == 6
 
 

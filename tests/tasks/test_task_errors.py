@@ -157,6 +157,14 @@ def test_missing_libraries_say_what_to_install(
     assert found.expected == 'pip install "simnet[hub]"'
 
 
+def test_a_library_that_does_not_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    found = problem({**CLASSIFY, "dataset": {"name": "torchvision", "dataset": "MNIST"}})
+    assert "cannot be imported: RuntimeError: operator" in found.message
+
+
 def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     def load_dataset(*args: object, **kwargs: object) -> None:
         raise ConnectionError("no network")

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from simnet.scenario import ScenarioError, nearest, one_of
-from simnet.tasks.data.plugin import attempt
+from simnet.tasks.data.plugin import attempt, stack_items
 from simnet.tasks.data.samples import Arrays, Samples, TrainFraction, make_samples
 from simnet.tasks.data.text import Megabytes, Text, TextOptions, make_text
 from simnet.tasks.entry import Options, Origin
@@ -56,17 +56,15 @@ class TorchvisionOptions(Options):
 
 
 def library(name: str, origin: Origin) -> ModuleType:
-    """An optional library. Raises `ScenarioError` that says how to install it where it is missing."""
+    """An optional library; raises `ScenarioError` with how to install it where it is missing or broken."""
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != name:
-            raise
-        raise ScenarioError.at(
-            origin.path,
-            f"the library `{name}` is not installed",
-            expected='pip install "simnet[hub]"',
-        ) from None
+    except Exception as error:  # such as a torchvision that was built for another torch
+        if isinstance(error, ModuleNotFoundError) and error.name == name:
+            message = f"the library `{name}` is not installed"
+        else:
+            message = f"the library `{name}` cannot be imported: {type(error).__name__}: {error}"
+        raise ScenarioError.at(origin.path, message, expected='pip install "simnet[hub]"') from error
 
 
 def build_huggingface_text(options: HuggingFaceTextOptions, origin: Origin) -> Text:
@@ -94,9 +92,13 @@ def build_huggingface_samples(options: HuggingFaceSamplesOptions, origin: Origin
 
     def arrays(split: str) -> Arrays:
         rows = _load(options.path, options.config, split, columns, origin)
-        pairs = [(np.asarray(row[options.image]), row[options.label]) for row in rows]
-        inputs = attempt(lambda: np.stack([image for image, _ in pairs]), options.path, origin)
-        return channels_first(inputs), np.array([label for _, label in pairs])
+        items = attempt(
+            lambda: [(np.asarray(row[options.image]), row[options.label]) for row in rows],
+            options.path,
+            origin,
+        )
+        inputs, labels = stack_items(items, options.path, origin)
+        return channels_first(inputs), labels
 
     held_out = None if options.held_out is None else arrays(options.held_out)
     return make_samples(arrays(options.split), held_out, options.train_fraction, origin, options.path)
@@ -153,9 +155,8 @@ def build_torchvision(options: TorchvisionOptions, origin: Origin) -> Samples:
         dataset = attempt(
             lambda: factory(root=root, **part, **more), f"torchvision.datasets.{options.dataset}", origin
         )
-        pairs = [dataset[i] for i in range(len(dataset))]
-        inputs = attempt(lambda: np.stack([np.asarray(image) for image, _ in pairs]), options.dataset, origin)
-        return channels_first(inputs), np.array([label for _, label in pairs])
+        inputs, labels = stack_items(dataset, options.dataset, origin)
+        return channels_first(inputs), labels
 
     return make_samples(arrays(choice[0]), arrays(choice[1]), 0.8, origin, options.dataset)
 

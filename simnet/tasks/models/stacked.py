@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Slots = tuple[Tensor | None, Tensor | None]
+"""Where the gradients of a weight and a bias are to be written, if their owner says so."""
+
+
+class _Linear(torch.autograd.Function):
+    """n linear layers whose backward writes the weights' gradients to where their owner wants them."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, slots: Slots) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        ctx.slots, ctx.biased = slots, bias is not None
+        if bias is None:
+            return torch.bmm(rows, weight.transpose(1, 2))
+        return torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
+        rows, weight = ctx.saved_tensors
+        weight_slot, bias_slot = ctx.slots
+        # In the weight's own layout; autograd's backward of bmm would give its transpose.
+        weights = torch.bmm(gradient.transpose(1, 2), rows, out=weight_slot)
+        biases = torch.sum(gradient, 1, out=bias_slot) if ctx.biased else None
+        return torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None, weights, biases, None
+
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """n linear layers: inputs `[n, batch, ..., i]`, weight `[n, o, i]`, bias `[n, o]`; the last becomes o."""
+    """n linear layers: inputs `[n, batch, ..., i]`, weight `[n, o, i]`, bias `[n, o]`, `[n, batch, ..., o]`.
+
+    A weight or bias may carry a tensor `gradient_slot` of its shape: its gradient is then written there, and
+    autograd is handed that very tensor.
+    """
     rows = inputs.flatten(1, -2)
-    if bias is None:
-        outputs = torch.bmm(rows, weight.transpose(1, 2))
-    else:
-        outputs = torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
+    outputs: Tensor = _Linear.apply(rows, weight, bias, (_claimed(weight), _claimed(bias)))
     return outputs.unflatten(1, inputs.shape[1:-1]) if inputs.dim() > 3 else outputs
+
+
+def _claimed(parameter: Tensor | None) -> Tensor | None:
+    # Only the first layer that uses a parameter may write there: the gradients of further uses are added.
+    slot = getattr(parameter, "gradient_slot", None)
+    if slot is not None:
+        parameter.gradient_slot = None  # type: ignore[union-attr]
+    return slot
 
 
 def embedding(ids: Tensor, weight: Tensor) -> Tensor:
