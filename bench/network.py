@@ -14,16 +14,21 @@ import argparse
 import random
 import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import networkx as nx
 import simpy
 
 from simnet.network import FluidNetwork, Route, RouteTable
-from simnet.network.flows import Backend
+from simnet.network.backends import Backend
+from simnet.network.simgrid import Link, Platform, write_platform
 
 MBPS = 1e6 / 8
 
@@ -141,12 +146,58 @@ def star_exchange(nodes: int, backend: Backend | None) -> float:
     return time.process_time() - begun
 
 
-def simgrid_completions(mesh: Mesh, flows: int, wanted: int) -> float:
-    """The same workload in SimGrid (CM02 without its corrections, with latencies): messages per CPU
-    second."""
-    from simgrid import Comm, Engine, Mailbox, Platform  # type: ignore[import-not-found] # noqa: F401
+SIMGRID = """
+import sys, random, time
+from simgrid import Actor, Comm, Engine, Host
+platform, flows, wanted, nodes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+engine = Engine(["bench", "--log=root.thresh:critical",
+                 "--cfg=network/model:CM02", "--cfg=network/crosstraffic:0",
+                 "--cfg=network/TCP-gamma:1e30", "--cfg=network/weight-S:0", "--cfg=network/loopback-lat:0"])
+engine.load_platform(platform)
+draw, arrived = random.Random(1), 0
+hosts = [Host.by_name(str(i)) for i in range(nodes)]
+def sender():
+    global arrived
+    while arrived < wanted:
+        a, b = draw.sample(hosts, 2)
+        Comm.sendto_async(a, b, int(draw.uniform(1e6, 1e7))).wait()
+        arrived += 1
+for i in range(flows):
+    Actor.create(f"s{i}", hosts[0], sender)
+begun = time.process_time()
+engine.run()
+print(arrived / (time.process_time() - begun))
+"""
+"""The same workload for SimGrid, in a process of its own, since it has one engine per process."""
 
-    raise NotImplementedError
+
+def simgrid_completions(python: str, mesh: Mesh, flows: int, wanted: int) -> float:
+    """SimGrid's messages per CPU second: CM02 without corrections, with latencies, an actor per message."""
+    platform = Platform(
+        tuple(map(str, range(mesh.nodes))),
+        {
+            str(index): Link(capacity, latency)
+            for index, (capacity, latency) in enumerate(
+                zip(mesh.table.capacities, mesh.latencies, strict=True)
+            )
+        },
+        {pair: tuple(map(str, route.resources)) for pair, route in mesh.table.routes.items()},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        write_platform(platform, Path(folder))
+        arguments = [f"{folder}/platform.xml", str(flows), str(wanted), str(mesh.nodes)]
+        done = subprocess.run([python, "-c", SIMGRID, *arguments], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def has_simgrid(python: str) -> bool:
+    """Whether that Python can import SimGrid."""
+    return subprocess.run([python, "-c", "import simgrid"], capture_output=True, check=False).returncode == 0
+
+
+def median(rounds: int, workload: Callable[[], float]) -> float:
+    """The median figure of some rounds."""
+    return statistics.median(workload() for _ in range(rounds))
 
 
 def main() -> None:
@@ -155,31 +206,34 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backend", choices=["auto", "python", "numba"], default="auto")
     parser.add_argument("--only", help="part of a name")
+    parser.add_argument("--simgrid", default=sys.executable, help="the Python that has SimGrid")
     options = parser.parse_args()
     backend: Backend = options.backend
     mesh = rgg()
-    print(
-        f"rgg: {mesh.nodes} nodes, {len(mesh.pairs)} links, "
-        f"{statistics.mean(len(r.resources) for r in mesh.table.routes.values() if r.resources):.1f} hops"
-    )
-    workloads: list[tuple[str, Callable[[], float], str]] = [
-        (
-            f"rgg, {flows} in flight",
-            lambda flows=flows, wanted=wanted: completions_per_second(mesh, flows, wanted, backend),  # type: ignore[misc]
-            f"completions/s (at least {target})",
-        )
-        for flows, wanted, target in ((100, 20_000, 8000), (1000, 6000, 3000), (10_000, 2000, 500))
-    ] + [
-        ("ring all-reduce, 64 nodes", lambda: ring_all_reduce(64, backend), "s (less than 1)"),
-        ("star, 10,000 nodes in pairs", lambda: star_exchange(10_000, backend), "s (less than 20)"),
-    ]
+    hops = statistics.mean(len(route.resources) for route in mesh.table.routes.values() if route.resources)
+    print(f"rgg: {mesh.nodes} nodes, {len(mesh.pairs)} links, {hops:.1f} hops")
+    reference = has_simgrid(options.simgrid)
+    if not reference:
+        print(f"SimGrid is not installed (for {options.simgrid}): its figures are left out")
     if backend != "python":
         completions_per_second(mesh, 100, 10, "numba")
-    for name, workload, unit in workloads:
+    for flows, wanted, target in ((100, 20_000, 8000), (1000, 6000, 3000), (10_000, 2000, 500)):
+        name = f"rgg, {flows} in flight"
         if options.only and options.only not in name:
             continue
-        figures = [workload() for _ in range(options.rounds)]
-        print(f"{name:30} {statistics.median(figures):10.5g} {unit}", flush=True)
+        figure = median(options.rounds, lambda: completions_per_second(mesh, flows, wanted, backend))  # noqa: B023
+        beside = ""
+        if reference:
+            count = flows + wanted // (10 if flows > 1000 else 1)
+            other = median(options.rounds, lambda: simgrid_completions(options.simgrid, mesh, flows, count))  # noqa: B023
+            beside = f"; SimGrid {other:.5g}, ratio {figure / other:.3g}"
+        print(f"{name:30} {figure:10.5g} completions/s (at least {target}){beside}", flush=True)
+    for name, workload, limit in (
+        ("ring all-reduce, 64 nodes", lambda: ring_all_reduce(64, backend), 1),
+        ("star, 10,000 nodes in pairs", lambda: star_exchange(10_000, backend), 20),
+    ):
+        if not options.only or options.only in name:
+            print(f"{name:30} {median(options.rounds, workload):10.5g} s (less than {limit})", flush=True)
     print(f"largest memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 

@@ -26,15 +26,33 @@ SECTIONS = {
     "Component": "a name, or a mapping with `name` and options",
     "DeviceConfig": "[a device in place](#device)",
     "EvaluateConfig": "see [evaluate](#evaluate)",
+    "AccessConfig": "see [access links](#accessconfig)",
     "ExplicitLink": "links",
+    "ExplicitRoute": "see [routes](#explicitroute)",
     "LinkConfig": "see [link](#link)",
     "NetworkConfig": "see [network](#network)",
     "NodeConfig": "node with properties",
+    "PartialLink": "any of the keys of [link](#link)",
+    "SiteConfig": "site with properties",
     "ServerConfig": "see [server](#server)",
     "StopConfig": "see [stop](#stop)",
     "TaskConfig": "see [task](#task)",
     "TopologyConfig": "see [topology](#topology)",
+    "WanLink": "keys of [link](#link)",
     "WorkerGroup": "see [workers](#workers)",
+    "AllReduceConfig": "[with options](#collective-options)",
+    "BandwidthOnOff": "[on and off](#changing-values)",
+    "BandwidthWave": "[a wave](#changing-values)",
+    "BroadcastConfig": "[with options](#collective-options)",
+    "GammaJitter": "[gamma](#jitter)",
+    "LatencyOnOff": "[on and off](#changing-values)",
+    "LatencyWave": "[a wave](#changing-values)",
+    "LognormalJitter": "[lognormal](#jitter)",
+    "Mahimahi": "[a Mahimahi trace](#changing-values)",
+    "NetworkEvent": "see [events](#events)",
+    "Trace": "[a trace](#changing-values)",
+    "TransportConfig": "[switches](#transport)",
+    "UniformJitter": "[uniform](#jitter)",
 }
 """What a table's second column says of a value that is a section; the links are those of `scenario.md`."""
 
@@ -83,7 +101,7 @@ def _summary(kind: str, name: str) -> str:
 
 
 def nested(model: str) -> str:
-    """The keys of what an explicit topology is made of: `NodeConfig`, `ExplicitLink`."""
+    """The keys of what topologies are made of: `NodeConfig`, `ExplicitLink`, `AccessConfig`, ..."""
     from simnet.network import shapes
 
     part: type[BaseModel] = getattr(shapes, model)
@@ -142,7 +160,7 @@ def tables() -> str:
     """The columns of the tables in a run folder."""
     from simnet.results import parquet
 
-    types = {"f64": "float64", "i64": "int64", "str": "string"}
+    types = {"f64": "float64", "i64": "int64", "str": "string", "seconds": "map of string to float64"}
     parts = []
     for name, columns in parquet.TABLES.items():
         parts.append(f"`{name}.parquet`:")

@@ -47,7 +47,7 @@ def _topologies() -> Iterator[Listed]:
     yield from _models(topologies)
     yield (
         "<any of networkx>",
-        "Any graph generator of networkx by its name, with or without _graph: {kind: grid_2d_graph, m: 4, n: 4}.",
+        "Any graph generator of networkx, with or without _graph: {kind: grid_2d_graph, m: 4, n: 4}.",
         ["<its parameters>: as networkx documents them; seed is the scenario's if not given"],
     )
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import simpy
 from pydantic import ConfigDict, Field, field_validator
 
-from simnet.network.flows import Backend
+from simnet.network.backends import Backend
 from simnet.network.fluid import FluidNetwork
 from simnet.network.routing import Route, RouteTable
 from simnet.network.transport import IDEAL, TRANSPORTS, Transport

@@ -218,6 +218,7 @@ class CompiledFlows:
         else:
             self._altered.pop(slot, None)
             self._leaving.append(slot)
+            self._drains["finish"][slot], self._least[slot >> arrays.BLOCK] = inf, nan
         return remaining
 
     def _release(self, slot: int) -> None:

@@ -1,19 +1,14 @@
 """Flows that drain: bytes that go at max-min fair rates, when they are done, what bound them for how long.
 
-`Flows` is what a `FluidNetwork` needs of them. There are two that do the same, to rounding errors:
-`PythonFlows`, here, on the plain `Allocator`; and `CompiledFlows` on arrays, with numba, for many flows at a
-time. `Backend`
-chooses: numba costs half a second to import (and some seconds to compile, once for a machine), so a network
-begins in Python and goes on compiled once it has computed `COMPILE_AFTER` rates, if numba is there. That
-moment depends on nothing but the flows, so a simulation comes out the same each time.
+`Flows` is what a `FluidNetwork` needs of them; `PythonFlows` does it on the plain `Allocator` (see
+`simnet.network.backends`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from importlib.util import find_spec
 from math import inf
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +16,6 @@ from numpy.typing import NDArray
 from simnet.network.allocator import Allocator
 from simnet.network.invariants import InvariantError
 
-Backend = Literal["auto", "python", "numba"]
-"""auto: Python, then numba once it pays and if it is installed; or always the one that is named."""
-COMPILE_AFTER = 250_000
-"""After so many rates, about a second's work for Python, a network goes on compiled."""
 SAME_INSTANT = 1e-9
 """Seconds within which flows that are about to end do so together."""
 NEGLIGIBLE = 1e-10
@@ -146,11 +137,6 @@ class Snapshot:
     carried: NDArray[np.float64]
     used: NDArray[np.float64]
     stamp: NDArray[np.float64]
-
-
-def numba_is_there() -> bool:
-    """Whether numba is installed; does not import it."""
-    return find_spec("numba") is not None
 
 
 class PythonFlows:

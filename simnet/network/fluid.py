@@ -5,67 +5,33 @@ route latency after its last byte has left (latency last). All arrivals, departu
 one instant lead to one solve, which is the last thing to happen in that instant.
 """
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import TYPE_CHECKING
 
 import simpy
 from simpy.events import EventPriority
 
+from simnet.network.backends import Backend, chosen_backend, compile_flows, is_time_to_compile
 from simnet.network.changes import LinkChanges
 from simnet.network.clock import Alarm
-from simnet.network.dynamics import Dynamics
-from simnet.network.flows import (
-    COMPILE_AFTER,
-    OWN_CAP,
-    SAME_INSTANT,
-    Backend,
-    PythonFlows,
-    numba_is_there,
-)
+from simnet.network.flows import OWN_CAP, SAME_INSTANT, PythonFlows
 from simnet.network.invariants import InvariantError
 from simnet.network.ledger import UNITS, Ledger, units
 from simnet.network.limits import Limits
 from simnet.network.metering import LinkMeter, LinkUse
+from simnet.network.routed import RoutedResources
 from simnet.network.routing import Route
 from simnet.network.transfer import Transfer
 from simnet.network.transport import IDEAL, Transport
+from simnet.network.wires import ReceiverWires
 
 if TYPE_CHECKING:
     from simnet.network.compiled_flows import CompiledFlows
 
 SOLVE_PRIORITY = EventPriority(3)
 """SimPy priority of the solve: after an instant's normal events (1) and the runtime's own work in it (2)."""
-BACKEND_VARIABLE = "SIMNET_NETWORK_BACKEND"
-"""The environment variable that names the backend where the caller does not."""
-
-
-class RoutedResources(Protocol):
-    """What messages travel on: a `Topology`, or a `RouteTable`."""
-
-    @property
-    def capacities(self) -> Sequence[float]:
-        """Bytes per second of each resource."""
-
-    @property
-    def fatpipes(self) -> frozenset[int]:
-        """Resources that cap each message and are never shared."""
-
-    @property
-    def resource_names(self) -> Sequence[str]:
-        """What each resource is called."""
-
-    @property
-    def dynamics(self) -> Dynamics | None:
-        """What changes, if anything does."""
-
-    def route(self, source: str, target: str, flow: int = 0) -> Route:
-        """How messages get from one node to another."""
-
-    def without(self, resources: frozenset[int]) -> "RoutedResources":
-        """The same with routes that avoid these resources."""
 
 
 class FluidNetwork:
@@ -95,11 +61,8 @@ class FluidNetwork:
         self._topology = topology
         self._transport = transport
         self._on_end = on_end
-        backend = backend or _backend_of_environment()
+        self._backend = chosen_backend(backend)
         self._flows: PythonFlows | CompiledFlows = PythonFlows(topology.capacities, topology.fatpipes)
-        self._compile_after: float = COMPILE_AFTER if backend == "auto" and numba_is_there() else inf
-        if backend == "numba":
-            self._compile_after = -1
         self._limits = Limits(transport, topology)
         self._meter = LinkMeter(topology.capacities, env.now)
         self._names = topology.resource_names
@@ -116,7 +79,7 @@ class FluidNetwork:
         self._solved_at = env.now
         self._timer: Alarm | None = None
         self._timer_at = inf
-        self._wire_free: dict[str, float] = {}  # when a receiver's wire is, if serialised
+        self._wires = ReceiverWires()
 
     # -- sending --------------------------------------------------------------------------------------
 
@@ -197,7 +160,8 @@ class FluidNetwork:
         )
         flows = bytes > 0 and not transfer.local
         if flows and self._transport.serialised:
-            transfer.latency = self._wire_seconds(transfer)
+            bandwidth = min((self._meter.capacities[r] for r in route.resources), default=inf)
+            transfer.latency = self._wires.seconds(transfer, bandwidth, env.now)
             flows = False
         elif flows and self._transport.latency_first and transfer.latency > 0:
             self._limits.check(transfer)
@@ -235,6 +199,7 @@ class FluidNetwork:
         Receivers' wires, where there are such, are as fast as the network was when a message was sent.
         """
         self._flows.set_capacity(resource, bytes_per_second)
+        self._meter.advance(self._env.now, self._flows.carried)
         self._meter.set_capacity(resource, bytes_per_second, self._env.now)
         self._touch()
 
@@ -393,17 +358,6 @@ class FluidNetwork:
                 self._flow(transfer, remaining)
                 self._routed[flow] = None
 
-    def _wire_seconds(self, transfer: Transfer) -> float:
-        """Put it on its receiver's wire, behind what is there; gives the seconds until it arrives."""
-        now, wire = self._env.now, transfer.target
-        bandwidth = min((self._meter.capacities[r] for r in transfer.route.resources), default=inf)
-        if bandwidth == 0:
-            raise ValueError(f"nothing passes from {transfer.source} to {wire}, and a wire cannot wait")
-        begin = max(self._wire_free.get(wire, now), now)
-        arrival = begin + transfer.bytes / bandwidth + transfer.latency
-        self._wire_free[wire] = arrival
-        return arrival - now
-
     # -- what happens ---------------------------------------------------------------------------------
 
     def _touch(self) -> None:
@@ -426,12 +380,10 @@ class FluidNetwork:
         self.solves += 1
         if now >= self._meter.due:
             self._meter.advance(now, self._flows.carried)
-        if self._flows.work > self._compile_after:
-            from simnet.network.compiled_flows import CompiledFlows
-
-            assert isinstance(self._flows, PythonFlows)
-            self._flows = CompiledFlows.resume(self._flows.snapshot())
-            self._compile_after = inf
+        if isinstance(self._flows, PythonFlows) and is_time_to_compile(
+            self._backend, self._flows.work, len(self._live)
+        ):
+            self._flows = compile_flows(self._flows)
         self._flows.solve(now)
         if self._flows.next_done <= now:
             self._let_leave()
@@ -500,11 +452,3 @@ class FluidNetwork:
         self._ledger.ended += 1
         if self._on_end is not None:
             self._on_end(transfer)
-
-
-def _backend_of_environment() -> Backend:
-    chosen = os.environ.get(BACKEND_VARIABLE, "auto")
-    for backend in get_args(Backend):
-        if chosen == backend:
-            return backend
-    raise ValueError(f"{BACKEND_VARIABLE} is one of {', '.join(get_args(Backend))}, not {chosen}")

@@ -59,7 +59,10 @@ class LinkMeter:
         self.capacities[resource], self._stamp[resource] = capacity, now
 
     def advance(self, now: float, carried: Callable[[float], Floats]) -> None:
-        """Take the notes that are due by `now`; `carried` tells what resources have carried until a time."""
+        """Take the notes that are due by `now`; `carried` tells what resources have carried until a time.
+
+        Before anything changes what resources carry or could carry from `now` on.
+        """
         while now >= self._start + (INTERVALS + 1) * self._interval:
             self._interval *= 2
             self._notes = self._notes[1::2]
@@ -71,8 +74,7 @@ class LinkMeter:
 
     def result(self, now: float, carried: Callable[[float], Floats], names: Sequence[str]) -> LinkUse:
         """What there is to say at the end, at `now`."""
-        if now >= self.due:
-            self.advance(now, carried)
+        self.advance(now, carried)
         times = [self._start + k * self._interval for k in range(self._taken + 1)]
         zero = np.zeros(len(self.capacities))
         notes = [(zero, zero), *self._notes]

@@ -178,7 +178,9 @@ class SimulatedRun:
         self.network.close()
         self.network.check()
         use = self.network.link_use()
-        self.recorder.links(use.resource, use.start.tolist(), use.end.tolist(), use.bytes.tolist(), use.capacity.tolist())
+        self.recorder.links(
+            use.resource, use.start.tolist(), use.end.tolist(), use.bytes.tolist(), use.capacity.tolist()
+        )
         self._evaluation.finish(ended, self.worker_steps, self.network.bytes_sent)
         self._report()
         self._check_work()

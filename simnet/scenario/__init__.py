@@ -6,7 +6,14 @@ from simnet.scenario.expect import Comparison, Expectation, Measurements, Outcom
 from simnet.scenario.fields import Bandwidth, Component, Integer, Number, Positive, PositiveInteger
 from simnet.scenario.interval import Interval
 from simnet.scenario.jsonschema import json_schema
-from simnet.scenario.library import find_network, find_scenario, library_folder, library_names, network_descriptions, network_names
+from simnet.scenario.library import (
+    find_network,
+    find_scenario,
+    library_folder,
+    library_names,
+    network_descriptions,
+    network_names,
+)
 from simnet.scenario.links import LinkConfig, NetworkEvent, Varying
 from simnet.scenario.load import Document, SweepPoint, canonical, dump, load_file, load_network, load_text
 from simnet.scenario.plugins import load_plugin
@@ -29,11 +36,11 @@ from simnet.scenario.sweep import expand
 from simnet.scenario.validate import choose, one_of, validated
 
 __all__ = [
-    "AllReduceConfig",
-    "BroadcastConfig",
     "MISSING",
     "AlgorithmEntry",
+    "AllReduceConfig",
     "Bandwidth",
+    "BroadcastConfig",
     "ChargeAs",
     "Comparison",
     "Component",

@@ -102,16 +102,16 @@ class NetworkConfig(Section):
     )
     events: tuple[NetworkEvent, ...] = Field(
         (),
-        description="What happens to links when: {at: 30 s, link: a-b, bandwidth: 5 Mbps}, down: true, up: true.",
+        description="What happens to links when: {at: 30 s, link: a-b, bandwidth: 5 Mbps}, down or up.",
     )
     routing: Literal["latency", "hops", "bandwidth"] | None = Field(
         None,
-        description="What a shortest path minimises; bandwidth means the sum of inverse bandwidths. latency if "
+        description="What a shortest path minimises; bandwidth: the sum of inverse bandwidths. latency if "
         "not given, but hops between sites with measured round trips, which were measured on the direct way.",
     )
     ecmp: Literal["none", "pair", "flow"] = Field(
         "none",
-        description="Which of several equally good paths is taken: none: always the same one; pair, flow: by a "
+        description="Which of equally good paths is taken: none: always the same one; pair, flow: by a "
         "hash of source and target, or of these and the number of the transfer.",
     )
     routes: tuple[ExplicitRoute, ...] = Field(
@@ -130,25 +130,27 @@ class NetworkConfig(Section):
         description="fluid: a collective is one operation; stepwise: every message of it is simulated.",
     )
     all_reduce: AllReduce = Field(
-        "ring", description="The all-reduce algorithm, or one with options: {name: hierarchical, group_size: 4}."
+        "ring",
+        description="The all-reduce algorithm, or one with options: {name: hierarchical, group_size: 4}.",
     )
     broadcast: Broadcast = Field(
-        "binomial", description="The broadcast algorithm, or one with options: {name: pipelined-chain, chunks: 8}."
+        "binomial",
+        description="The broadcast algorithm, or one with options: {name: pipelined-chain, chunks: 8}.",
     )
     all_to_all: Literal["at-once", "pairwise"] = Field(
         "at-once", description="Whether an all-to-all sends everything together or partner after partner."
     )
     ring_order: Literal["rank", "bandwidth"] = Field(
         "rank",
-        description="Who is next to whom on a ring: by rank, or such that fast and near members are neighbours.",
+        description="Who is next to whom on a ring: by rank, or so that fast and near members are.",
     )
     detection_timeout: Seconds = Field(
         5.0, ge=0, description="How long after a node went down the others notice it."
     )
     model: TransportModel = Field(
         "ideal",
-        description="ideal: max-min fair sharing, latency once per message; tcp: also window, loss, slow start, "
-        "headers and shares by round-trip time; receiver-serialised: one message at a time into each receiver; or a "
+        description="ideal: max-min fair sharing, one latency per message; tcp: window, loss, slow start, "
+        "headers, shares by round-trip time; receiver-serialised: messages one by one into a receiver; or a "
         "mapping with parts of tcp: {window: 4 MiB, streams: 4, loss: cubic}.",
     )
 
@@ -187,7 +189,9 @@ class WorkerGroup(Section):
         1.0, description="Speed relative to the device; 0.5 is half as fast."
     )
     uplink: BandwidthValue | None = Field(None, description="Bandwidth limit of what each of them sends.")
-    downlink: BandwidthValue | None = Field(None, description="Bandwidth limit of what each of them receives.")
+    downlink: BandwidthValue | None = Field(
+        None, description="Bandwidth limit of what each of them receives."
+    )
 
     @model_validator(mode="after")
     def _count_or_nodes(self) -> Self:
@@ -440,7 +444,7 @@ class Scenario(Section):
         return self._source.folder if self._source else None
 
     def folder_of(self, path: Path) -> FilePath | None:
-        """The folder of the file that the value at ``path`` was read from: this one's, or one that it uses."""
+        """The folder of the file that the value at ``path`` comes from: this one's, or one that it uses."""
         return self._source.folder_of(path) if self._source else None
 
     def read_from(self, source: Source) -> Self:

@@ -46,7 +46,7 @@ def test_a_network_file_without_workers_gets_some(tmp_path):
 def test_what_is_wrong_is_told_with_its_line(tmp_path):
     file = tmp_path / "net.yaml"
     file.write_text(
-        "network:\n  topology:\n    kind: torus\n    dims: [3, 0]\n  link: {bandwidth: 1 Gbps, latency: 0 s}\n"
+        "network:\n  topology:\n    kind: torus\n    dims: [3, 0]\n  link: {bandwidth: 1 Gbps, latency: 0}\n"
     )
     result = simnet("topology", file)
     assert result.exit_code != 0

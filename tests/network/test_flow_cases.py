@@ -80,7 +80,10 @@ def flow(data):
         (lambda d: flow(d).update(after=["f9"]), "no flow of this name"),
         (lambda d: flow(d).update(after=["f0"]), "waits for itself"),
         (lambda d: d["cases"][0]["links"][0].update(b="c"), "no node of this name"),
-        (lambda d: d["cases"][0]["links"][0].update(duplex="simplex", a="b", b="a"), "does not lead from a to b"),
+        (
+            lambda d: d["cases"][0]["links"][0].update(duplex="simplex", a="b", b="a"),
+            "does not lead from a to b",
+        ),
         (lambda d: d["cases"][0]["links"][0].update(duplex="both"), "duplex"),
         (lambda d: d["cases"][0]["links"].append(d["cases"][0]["links"][0]), "the same id twice"),
         (lambda d: d["cases"][0].update(bandwith_events=[]), "bandwidth_events"),
@@ -109,12 +112,20 @@ def test_simgrid_gets_every_link_route_and_flow(tmp_path):
         links = {link.get("id"): link for link in zone.iter("link")}
         assert [host.get("id") for host in zone.iter("host")] == list(case.nodes)
         routes = {
-            (route.get("src"), route.get("dst")): [hop.get("id") for hop in route] for route in zone.iter("route")
+            (route.get("src"), route.get("dst")): [hop.get("id") for hop in route]
+            for route in zone.iter("route")
         }
         rows = [row.split("\t") for row in (tmp_path / case.id / "flows.txt").read_text().splitlines()]
         assert len(rows) == len(case.flows)
         for row, sent in zip(rows, case.flows, strict=True):
-            assert row == [sent.id, sent.src, sent.dst, repr(sent.bytes), repr(sent.start), ",".join(sent.after) or "-"]
+            assert row == [
+                sent.id,
+                sent.src,
+                sent.dst,
+                repr(sent.bytes),
+                repr(sent.start),
+                ",".join(sent.after) or "-",
+            ]
             latency = sum(float(links[hop].get("latency")[:-1]) for hop in routes[sent.src, sent.dst])
             assert latency == pytest.approx(case.latency(sent), rel=1e-12)
         changed = [link for link in links.values() if link.get("bandwidth_file")]

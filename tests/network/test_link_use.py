@@ -63,7 +63,10 @@ def test_links_carry_exactly_what_messages_sent(backend, messages, changes):
     for transfer in transfers:
         if transfer.status == "delivered":
             assert isclose(
-                sum(transfer.bound.values()), transfer.delivered_at - transfer.start, rel_tol=1e-9, abs_tol=1e-8
+                sum(transfer.bound.values()),
+                transfer.delivered_at - transfer.start,
+                rel_tol=1e-9,
+                abs_tol=1e-8,
             )
             assert set(transfer.bound) <= {*(("x", "y", "z")[r] for r in transfer.route.resources), "latency"}
 
@@ -91,6 +94,10 @@ def test_infinite_capacity_is_never_used_up():
     network.send_along(Route((0, 1), 0.0, ("a", "b")), 20.0)
     env.run()
     use = network.link_use()
-    totals = {name: sum(b for n, b in zip(use.resource, use.bytes, strict=True) if n == name) for name in "xy"}
+    totals = {
+        name: sum(b for n, b in zip(use.resource, use.bytes, strict=True) if n == name) for name in "xy"
+    }
     assert totals == pytest.approx({"x": 25.0, "y": 20.0})
-    assert all(capacity == inf for name, capacity in zip(use.resource, use.capacity, strict=True) if name == "x")
+    assert all(
+        capacity == inf for name, capacity in zip(use.resource, use.capacity, strict=True) if name == "x"
+    )

@@ -100,7 +100,9 @@ def test_slow_start_takes_the_time_of_the_formula(bytes, latency, bandwidth):
         assert transfer.left_at == pytest.approx(expected, rel=1e-9, abs=2e-9)
     assert transfer.left_at == pytest.approx(slow_start_seconds(bytes, bandwidth, rtt), rel=1e-9, abs=2e-9)
     if k > 0:
-        assert transfer.bound["slow start"] == pytest.approx(min(k * rtt, transfer.left_at), rel=1e-9, abs=2e-9)
+        assert transfer.bound["slow start"] == pytest.approx(
+            min(k * rtt, transfer.left_at), rel=1e-9, abs=2e-9
+        )
 
 
 def test_a_connection_starts_slowly_once_and_a_flow_each_time():
@@ -182,8 +184,8 @@ def test_serialised_receivers_take_one_message_at_a_time():
         env.process(send(*message))
     env.run()
     expected, previous = [], 0.0
-    for sent, bytes in messages:
-        previous = max(previous, sent) + bytes / 100.0 + LATENCY
+    for sent, size in messages:
+        previous = max(previous, sent) + size / 100.0 + LATENCY
         expected.append(previous)
     assert arrivals == pytest.approx(expected, rel=1e-12)
     network.check()

@@ -143,7 +143,7 @@ def test_nothing_changes_where_the_scenario_says_that_nothing_does(simulate):
 
 
 def test_a_fluid_ring_has_the_latency_of_its_start_in_every_round(simulate):
-    """2 (p - 1) rounds of one latency each, beside the bytes: 6 rounds over two links of 50 instead of 5 ms."""
+    """2 (p - 1) rounds of one latency each, beside the bytes: 6 rounds over two links of 50 ms, not 5 ms."""
 
     async def reduce_once(node):
         await node.sleep(10)

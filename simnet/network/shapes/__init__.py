@@ -4,7 +4,8 @@ Each kind of topology is a model of its options, in the registry `topologies`; :
 turns it into a `Shape`, which knows nothing of workers or routes. Graphs from networkx are in `generators`.
 """
 
-from simnet.network.shapes.explicit import Explicit
+from simnet.network.shapes.access import AccessConfig
+from simnet.network.shapes.explicit import Explicit, ExplicitLink, NodeConfig
 from simnet.network.shapes.file import GraphFile
 from simnet.network.shapes.hierarchical import Dumbbell, FatTree, Tree
 from simnet.network.shapes.links import PartialLink
@@ -16,7 +17,7 @@ from simnet.network.shapes.random_graphs import (
     SmallWorld,
     Waxman,
 )
-from simnet.network.shapes.regions import Regions
+from simnet.network.shapes.regions import Regions, SiteConfig, WanLink
 from simnet.network.shapes.shape import TOPOLOGY_PATH, Cable, Setting, Shape, TopologyKind
 
 topologies: dict[str, type[TopologyKind]] = {
@@ -40,4 +41,17 @@ topologies: dict[str, type[TopologyKind]] = {
 }
 """The kinds that have a name of their own. Beside them, every generator of networkx can be named."""
 
-__all__ = ["TOPOLOGY_PATH", "Cable", "PartialLink", "Setting", "Shape", "TopologyKind", "topologies"]
+__all__ = [
+    "TOPOLOGY_PATH",
+    "AccessConfig",
+    "Cable",
+    "ExplicitLink",
+    "NodeConfig",
+    "PartialLink",
+    "Setting",
+    "Shape",
+    "SiteConfig",
+    "TopologyKind",
+    "WanLink",
+    "topologies",
+]
