@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+
+# In CI the examples are the same each time: a failure there can be had again here, with CI=true.
+settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 SMALL: dict[str, Any] = {
     "name": "small",

@@ -176,7 +176,7 @@ class Run:
 
         Keys: ``algorithm`` (the label, so that two variants of one method can be told apart), ``run``
         (folder), ``virtual_seconds``, ``steps`` (mean per worker), ``bytes_sent``, ``utilization``,
-        ``bottleneck`` (a link, "" if none), ``final``, ``wall_seconds``.
+        ``final``, ``wall_seconds``.
         """
         manifest = self.manifest
         return {
@@ -186,7 +186,6 @@ class Run:
             "steps": _count(manifest.steps),
             "bytes_sent": _count(manifest.bytes_sent),
             "utilization": manifest.utilization,
-            "bottleneck": self.bottleneck(),
             "final": {name: value if isfinite(value) else None for name, value in manifest.final.items()},
             "wall_seconds": manifest.wall_seconds,
         }

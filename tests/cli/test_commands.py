@@ -35,7 +35,7 @@ def test_run_json_is_a_list_with_one_object_per_run(scenario, tmp_path):
     for run in runs:
         assert set(run) == {
             "algorithm", "run", "virtual_seconds", "steps", "bytes_sent", "utilization",
-            "bottleneck", "final", "wall_seconds",
+            "final", "wall_seconds",
         }  # fmt: skip
         assert run["steps"] == 6
         assert run["virtual_seconds"] > 0
