@@ -1,6 +1,5 @@
 """A small GPT: a pre-norm, causal transformer decoder (Radford et al., 2019)."""
 
-from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from simnet.scenario.fields import PositiveInteger
 from simnet.tasks.entry import Options
 from simnet.tasks.models import stacked
+from simnet.tasks.models.chain import Blocks, chain
 
 Positions = Literal["learned", "rotary"]
 
@@ -60,11 +60,39 @@ def rotate(vectors: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=-1)
 
 
-class Block(nn.Module):
+class Embedding(nn.Module):
+    """Bytes and their places as vectors: ids `[batch, t]` to the residual stream `[batch, t, width]`."""
+
+    def __init__(self, vocabulary: int, width: int, context: int | None) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.positions = None if context is None else nn.Embedding(context, width)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The residual stream before the first layer."""
+        stream: Tensor = self.tokens(inputs)
+        return stream if self.positions is None else stream + self.positions.weight[: inputs.shape[-1]]
+
+    def stacked_forward(self, params: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        """The same for n models: parameters `[n, ...]`, ids `[n, batch, t]`."""
+        stream = stacked.embedding(inputs, params["tokens.weight"])
+        if self.positions is None:
+            return stream
+        return stream + params["positions.weight"][:, None, : inputs.shape[-1]]
+
+
+class Layer(nn.Module):
     """Attention, then a two-layer perceptron four times as wide; each after a norm, each added on."""
 
-    def __init__(self, width: int) -> None:
+    cosines: Tensor
+    sines: Tensor
+
+    def __init__(self, width: int, heads: int, angles: tuple[Tensor, Tensor] | None) -> None:
         super().__init__()
+        self.heads, self.rotary = heads, angles is not None
+        if angles is not None:
+            self.register_buffer("cosines", angles[0], persistent=False)
+            self.register_buffer("sines", angles[1], persistent=False)
         self.norm1 = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.attended = nn.Linear(width, width)
@@ -72,10 +100,54 @@ class Block(nn.Module):
         self.expand = nn.Linear(width, 4 * width)
         self.contract = nn.Linear(4 * width, width)
 
-    def forward(self, stream: Tensor, attention: Callable[[Tensor], Tensor]) -> Tensor:
-        """The residual stream `[batch, t, width]` after this block."""
-        stream = stream + self.attended(attention(self.qkv(self.norm1(stream))))
+    def forward(self, stream: Tensor) -> Tensor:
+        """The residual stream `[batch, t, width]` after this layer."""
+        stream = stream + self.attended(self._attention(self.qkv(self.norm1(stream))))
         return stream + self.contract(F.gelu(self.expand(self.norm2(stream))))
+
+    def stacked_forward(self, params: dict[str, Tensor], stream: Tensor) -> Tensor:
+        """The same for n models: parameters `[n, ...]`, stream `[n, batch, t, width]`."""
+
+        def linear(name: str, values: Tensor) -> Tensor:
+            return stacked.linear(values, params[f"{name}.weight"], params[f"{name}.bias"])
+
+        def norm(name: str, values: Tensor) -> Tensor:
+            return stacked.layer_norm(values, params[f"{name}.weight"], params[f"{name}.bias"])
+
+        # Attention has no parameters: to it, the workers are one larger batch.
+        attended = self._attention(linear("qkv", norm("norm1", stream)).flatten(0, 1))
+        stream = stream + linear("attended", attended.view(stream.shape))
+        hidden = F.gelu(linear("expand", norm("norm2", stream)))
+        return stream + linear("contract", hidden)
+
+    def _attention(self, qkv: Tensor) -> Tensor:
+        batch, length, width = qkv.shape
+        size = width // 3 // self.heads
+        q, k, v = qkv.view(batch, length, 3, self.heads, size).permute(2, 0, 3, 1, 4)
+        if self.rotary:
+            cosines, sines = self.cosines[:length], self.sines[:length]
+            q, k = rotate(q, cosines, sines), rotate(k, cosines, sines)
+        values = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return values.transpose(1, 2).reshape(batch, length, -1)
+
+
+class Head(nn.Module):
+    """The last norm, and logits: `[batch, t, width]` to `[batch, t, vocabulary]`."""
+
+    def __init__(self, width: int, vocabulary: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, vocabulary, bias=False)
+
+    def forward(self, stream: Tensor) -> Tensor:
+        """Logits of the next byte at each place."""
+        logits: Tensor = self.output(self.norm(stream))
+        return logits
+
+    def stacked_forward(self, params: dict[str, Tensor], stream: Tensor) -> Tensor:
+        """The same for n models: parameters `[n, ...]`, stream `[n, batch, t, width]`."""
+        normal = stacked.layer_norm(stream, params["norm.weight"], params["norm.bias"])
+        return stacked.linear(normal, params["output.weight"])
 
 
 class GPT(nn.Module):
@@ -84,9 +156,6 @@ class GPT(nn.Module):
     Weights start as in GPT-2: normal with standard deviation 0.02, divided by sqrt(2 layers) where a
     layer writes to the residual stream; biases start at zero.
     """
-
-    cosines: Tensor
-    sines: Tensor
 
     def __init__(
         self,
@@ -100,18 +169,16 @@ class GPT(nn.Module):
         tied: bool = True,
     ) -> None:
         super().__init__()
-        self.context, self.heads, self.rotary, self.tied = context, heads, positions == "rotary", tied
-        self.tokens = nn.Embedding(vocabulary, width)
-        if self.rotary:
+        self.context, self.tied = context, tied
+        angles = None
+        if positions == "rotary":
             cosines, sines = rotary_angles(context, width // heads)
-            self.register_buffer("cosines", cosines.to(torch.get_default_dtype()), persistent=False)
-            self.register_buffer("sines", sines.to(torch.get_default_dtype()), persistent=False)
-        else:
-            self.positions = nn.Embedding(context, width)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
-        if not tied:
-            self.output = nn.Linear(width, vocabulary, bias=False)
+            angles = cosines.to(torch.get_default_dtype()), sines.to(torch.get_default_dtype())
+        self.embedding = Embedding(vocabulary, width, context if angles is None else None)
+        self.layers = nn.ModuleList(Layer(width, heads, angles) for _ in range(layers))
+        self.head = Head(width, vocabulary)
+        if tied:
+            self.head.output.weight = self.embedding.tokens.weight
         self._initialise(layers)
 
     def _initialise(self, layers: int) -> None:
@@ -122,47 +189,31 @@ class GPT(nn.Module):
                 residual = "attended" in name or "contract" in name
                 nn.init.normal_(parameter, std=0.02 / (2 * layers) ** 0.5 if residual else 0.02)
 
+    def blocks(self) -> Blocks:
+        """`embedding`, `layers.0` and so on, `head`; for a model that is not tied.
+
+        Raises `ValueError` for a tied one: its first and its last block have one weight.
+        """
+        if self.tied:
+            raise ValueError(
+                "the embedding and the head of a tied gpt share one weight, so it cannot be cut; "
+                "use `tied: false`"
+            )
+        return self._chain()
+
+    def _chain(self) -> Blocks:
+        layers = [(f"layers.{i}", layer) for i, layer in enumerate(self.layers)]
+        return [("embedding", self.embedding), *layers, ("head", self.head)]
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits of the next byte at each place: `[batch, t, vocabulary]` of ids `[batch, t]`."""
-        stream = self.tokens(inputs)
-        if not self.rotary:
-            stream = stream + self.positions.weight[: inputs.shape[-1]]
-        for block in self.blocks:
-            stream = block(stream, self._attention)
-        return F.linear(self.norm(stream), self.tokens.weight if self.tied else self.output.weight)
+        return chain(self._chain(), inputs)
 
     def stacked_forward(self, params: dict[str, Tensor], inputs: Tensor) -> Tensor:
         """Logits `[n, batch, t, vocabulary]` of n models: parameters `[n, ...]`, ids `[n, batch, t]`."""
-
-        def linear(name: str, values: Tensor) -> Tensor:
-            return stacked.linear(values, params[f"{name}.weight"], params[f"{name}.bias"])
-
-        def norm(name: str, values: Tensor) -> Tensor:
-            return stacked.layer_norm(values, params[f"{name}.weight"], params[f"{name}.bias"])
-
-        n, batch, length = inputs.shape
-        stream = stacked.embedding(inputs, params["tokens.weight"])
-        if not self.rotary:
-            stream = stream + params["positions.weight"][:, None, :length]
-        for i in range(len(self.blocks)):
-            name = f"blocks.{i}"
-            qkv = linear(f"{name}.qkv", norm(f"{name}.norm1", stream)).view(n * batch, length, -1)
-            attended = self._attention(qkv).view(n, batch, length, -1)
-            stream = stream + linear(f"{name}.attended", attended)
-            hidden = F.gelu(linear(f"{name}.expand", norm(f"{name}.norm2", stream)))
-            stream = stream + linear(f"{name}.contract", hidden)
-        weight = params["tokens.weight" if self.tied else "output.weight"]
-        return stacked.linear(norm("norm", stream), weight)
-
-    def _attention(self, qkv: Tensor) -> Tensor:
-        batch, length, width = qkv.shape
-        size = width // 3 // self.heads
-        q, k, v = qkv.view(batch, length, 3, self.heads, size).permute(2, 0, 3, 1, 4)
-        if self.rotary:
-            cosines, sines = self.cosines[:length], self.sines[:length]
-            q, k = rotate(q, cosines, sines), rotate(k, cosines, sines)
-        values = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return values.transpose(1, 2).reshape(batch, length, -1)
+        if self.tied:
+            params = {**params, "head.output.weight": params["embedding.tokens.weight"]}
+        return stacked.chain(self._chain(), params, inputs)
 
 
 def build_gpt(options: GPTOptions, shape: tuple[int, ...], outputs: int) -> GPT:
