@@ -36,8 +36,12 @@ from simnet.tasks.data.text import (
 from simnet.tasks.entry import AnyEntry, Entry, Origin
 from simnet.tasks.models.cnn import CNNOptions, build_cnn
 from simnet.tasks.models.gpt import GPTOptions, build_gpt
+from simnet.tasks.models.gru import GRUOptions, build_gru
+from simnet.tasks.models.logistic import LogisticOptions, build_logistic
 from simnet.tasks.models.mlp import MLPOptions, build_mlp
 from simnet.tasks.models.plugin import PluginModelOptions, build_plugin_model
+from simnet.tasks.models.resnet import ResNetOptions, build_resnet
+from simnet.tasks.models.vit import ViTOptions, build_vit
 from simnet.tasks.partitions import Indices, Shares, partitions
 
 TEXT = ("language-model",)
@@ -68,9 +72,13 @@ datasets: dict[str, AnyEntry] = {
 }
 
 models: dict[str, AnyEntry] = {
+    "logistic": Entry(LogisticOptions, build_logistic, "logistic regression: convex", LABELLED),
     "mlp": Entry(MLPOptions, build_mlp, "multilayer perceptron", LABELLED),
     "cnn": Entry(CNNOptions, build_cnn, "small convolutional network for images", LABELLED),
+    "resnet": Entry(ResNetOptions, build_resnet, "residual network with group norm, for images", LABELLED),
+    "vit": Entry(ViTOptions, build_vit, "small vision transformer", LABELLED),
     "gpt": Entry(GPTOptions, build_gpt, "pre-norm causal transformer over bytes", TEXT),
+    "gru": Entry(GRUOptions, build_gru, "recurrent: over bytes, or classes of sequences", (*TEXT, *LABELLED)),
 }
 
 
