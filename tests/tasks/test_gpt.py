@@ -7,7 +7,8 @@ import torch
 from pydantic import ValidationError
 
 from simnet.tasks.losses import cross_entropy
-from simnet.tasks.models.gpt import GPT, GPTOptions, Positions, rotary_angles, rotate
+from simnet.tasks.models.gpt import GPT, GPTOptions, Positions
+from simnet.tasks.models.transformer import rotary_angles, rotate
 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
@@ -52,10 +53,10 @@ def test_initial_weights_are_gpt2s() -> None:
     model = GPT(layers=8, width=128, heads=4)
     deviations = {name: value.std().item() for name, value in model.named_parameters()}
     residual = 0.02 / math.sqrt(16)
-    assert deviations["tokens.weight"] == pytest.approx(0.02, rel=0.05)
-    assert deviations["blocks.3.qkv.weight"] == pytest.approx(0.02, rel=0.05)
-    assert deviations["blocks.3.attended.weight"] == pytest.approx(residual, rel=0.05)
-    assert deviations["blocks.3.contract.weight"] == pytest.approx(residual, rel=0.05)
+    assert deviations["embedding.tokens.weight"] == pytest.approx(0.02, rel=0.05)
+    assert deviations["layers.3.qkv.weight"] == pytest.approx(0.02, rel=0.05)
+    assert deviations["layers.3.attended.weight"] == pytest.approx(residual, rel=0.05)
+    assert deviations["layers.3.contract.weight"] == pytest.approx(residual, rel=0.05)
     assert all(not value.any() for name, value in model.named_parameters() if name.endswith("bias"))
     targets = torch.randint(256, (4, 64))
     loss = cross_entropy(model(targets), targets.roll(1)).mean().item()

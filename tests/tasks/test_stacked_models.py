@@ -9,8 +9,12 @@ from torch import Tensor, nn
 from simnet.tasks.losses import cross_entropy
 from simnet.tasks.models.cnn import CNN
 from simnet.tasks.models.gpt import GPT
+from simnet.tasks.models.gru import GRU
+from simnet.tasks.models.logistic import Logistic
 from simnet.tasks.models.mlp import MLP
 from simnet.tasks.models.quadratic import Quadratic
+from simnet.tasks.models.resnet import ResNet
+from simnet.tasks.models.vit import ViT
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
@@ -37,6 +41,12 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[int, int], Tensor], i
         ids(9, 40),
         40,
     ),
+    "logistic": (lambda: Logistic(12, 3), images(3, 4), 3),
+    "resnet-8": (lambda: ResNet((1, 8, 8), 10, width=8, groups=4), images(1, 8, 8), 10),
+    "resnet-18": (lambda: ResNet((3, 9, 7), 4, depth=18, width=4, groups=2), images(3, 9, 7), 4),
+    "vit": (lambda: ViT((3, 8, 12), 5, patch=4, width=16, heads=4), images(3, 8, 12), 5),
+    "gru-text": (lambda: GRU(40, width=10, layers=2), ids(7, 40), 40),
+    "gru-sequences": (lambda: GRU(3, features=5, width=6), images(2, 4, 5), 3),
 }
 
 

@@ -5,7 +5,6 @@ from itertools import pairwise
 from math import prod
 from typing import Annotated
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
@@ -14,6 +13,8 @@ from simnet.scenario.fields import PositiveInteger
 from simnet.tasks.entry import Options
 from simnet.tasks.models import stacked
 from simnet.tasks.models.activations import ACTIVATIONS, ActivationName
+from simnet.tasks.models.chain import Blocks, chain
+from simnet.tasks.models.mlp import Dense
 
 
 class CNNOptions(Options):
@@ -26,6 +27,24 @@ class CNNOptions(Options):
     activation: Annotated[
         ActivationName, Field(description="After each convolution: relu, tanh or gelu.")
     ] = "relu"
+
+
+class Convolution(nn.Conv2d):
+    """A 3 x 3 convolution, an activation and a 2 x 2 max pool."""
+
+    def __init__(self, inputs: int, outputs: int, activation: ActivationName) -> None:
+        super().__init__(inputs, outputs, 3, padding=1)
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Images `[batch, o, height / 2, width / 2]` of images `[batch, i, height, width]`."""
+        return F.max_pool2d(self.activation(super().forward(inputs)), 2)
+
+    def stacked_forward(self, params: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        """The same for n layers with parameters `[n, ...]` on images `[n, batch, i, height, width]`."""
+        images = stacked.side_by_side(inputs)
+        hidden = stacked.conv2d(images, params["weight"], params["bias"], padding=1)
+        return stacked.one_by_one(F.max_pool2d(self.activation(hidden), 2), len(inputs))
 
 
 class CNN(nn.Module):
@@ -51,31 +70,23 @@ class CNN(nn.Module):
                 f"an image of {shape[1]} x {shape[2]} is too small to be halved {len(channels)} times"
             )
         widths = [shape[0], *channels]
-        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
-        self.output = nn.Linear(widths[-1] * prod(size), outputs)
-        self.activation = ACTIVATIONS[activation]
+        self.convolutions = nn.ModuleList(Convolution(a, b, activation) for a, b in pairwise(widths))
+        self.output = Dense(widths[-1] * prod(size), outputs)
+
+    def blocks(self) -> Blocks:
+        """The convolutions, in order, then the linear layer."""
+        return [
+            *((f"convolutions.{i}", layer) for i, layer in enumerate(self.convolutions)),
+            ("output", self.output),
+        ]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits `[batch, outputs]` of images `[batch, channels, height, width]`."""
-        hidden = inputs
-        for convolution in self.convolutions:
-            hidden = F.max_pool2d(self.activation(convolution(hidden)), 2)
-        logits: Tensor = self.output(hidden.flatten(1))
-        return logits
+        return chain(self.blocks(), inputs)
 
     def stacked_forward(self, params: dict[str, Tensor], inputs: Tensor) -> Tensor:
         """Logits `[n, batch, outputs]` of n models with parameters `[n, ...]` on images `[n, batch, ...]`."""
-        n, batch = inputs.shape[:2]
-        # A group per worker: the workers lie in the channel dimension, [batch, n * channels, ...].
-        # Grouped convolution is twice as fast on a CPU with the channels last, and faster than unfold + bmm.
-        hidden = inputs.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
-        for i in range(len(self.convolutions)):
-            weight = params[f"convolutions.{i}.weight"].flatten(0, 1)
-            bias = params[f"convolutions.{i}.bias"].flatten()
-            hidden = F.conv2d(hidden, weight, bias, padding=1, groups=n)
-            hidden = F.max_pool2d(self.activation(hidden), 2)
-        features = hidden.reshape(batch, n, -1).transpose(0, 1)
-        return stacked.linear(features, params["output.weight"], params["output.bias"])
+        return stacked.chain(self.blocks(), params, inputs)
 
 
 def build_cnn(options: CNNOptions, shape: tuple[int, ...], outputs: int) -> CNN:

@@ -1,16 +1,16 @@
 """A small GPT: a pre-norm, causal transformer decoder (Radford et al., 2019)."""
 
-from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from simnet.scenario.fields import PositiveInteger
 from simnet.tasks.entry import Options
 from simnet.tasks.models import stacked
+from simnet.tasks.models.chain import Blocks, chain
+from simnet.tasks.models.transformer import Layer, initialise, rotary_angles
 
 Positions = Literal["learned", "rotary"]
 
@@ -47,35 +47,44 @@ class GPTOptions(Options):
         return self
 
 
-def rotary_angles(context: int, size: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines `[context, size / 2]` of the rotary position embedding (Su et al., 2021)."""
-    frequencies = 10_000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
-    angles = torch.arange(context, dtype=torch.float64)[:, None] * frequencies
-    return angles.cos(), angles.sin()
+class Embedding(nn.Module):
+    """Bytes and their places as vectors: ids `[batch, t]` to the residual stream `[batch, t, width]`."""
 
-
-def rotate(vectors: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Turn vectors `[..., t, size]`: the pairs are (first half, second half) of the last dimension."""
-    first, second = vectors.chunk(2, dim=-1)
-    return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=-1)
-
-
-class Block(nn.Module):
-    """Attention, then a two-layer perceptron four times as wide; each after a norm, each added on."""
-
-    def __init__(self, width: int) -> None:
+    def __init__(self, vocabulary: int, width: int, context: int | None) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.attended = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
-        self.expand = nn.Linear(width, 4 * width)
-        self.contract = nn.Linear(4 * width, width)
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.positions = None if context is None else nn.Embedding(context, width)
 
-    def forward(self, stream: Tensor, attention: Callable[[Tensor], Tensor]) -> Tensor:
-        """The residual stream `[batch, t, width]` after this block."""
-        stream = stream + self.attended(attention(self.qkv(self.norm1(stream))))
-        return stream + self.contract(F.gelu(self.expand(self.norm2(stream))))
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The residual stream before the first layer."""
+        stream: Tensor = self.tokens(inputs)
+        return stream if self.positions is None else stream + self.positions.weight[: inputs.shape[-1]]
+
+    def stacked_forward(self, params: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        """The same for n models: parameters `[n, ...]`, ids `[n, batch, t]`."""
+        stream = stacked.embedding(inputs, params["tokens.weight"])
+        if self.positions is None:
+            return stream
+        return stream + params["positions.weight"][:, None, : inputs.shape[-1]]
+
+
+class Head(nn.Module):
+    """The last norm, and logits: `[batch, t, width]` to `[batch, t, vocabulary]`."""
+
+    def __init__(self, width: int, vocabulary: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, vocabulary, bias=False)
+
+    def forward(self, stream: Tensor) -> Tensor:
+        """Logits of the next byte at each place."""
+        logits: Tensor = self.output(self.norm(stream))
+        return logits
+
+    def stacked_forward(self, params: dict[str, Tensor], stream: Tensor) -> Tensor:
+        """The same for n models: parameters `[n, ...]`, stream `[n, batch, t, width]`."""
+        normal = stacked.layer_norm(stream, params["norm.weight"], params["norm.bias"])
+        return stacked.linear(normal, params["output.weight"])
 
 
 class GPT(nn.Module):
@@ -84,9 +93,6 @@ class GPT(nn.Module):
     Weights start as in GPT-2: normal with standard deviation 0.02, divided by sqrt(2 layers) where a
     layer writes to the residual stream; biases start at zero.
     """
-
-    cosines: Tensor
-    sines: Tensor
 
     def __init__(
         self,
@@ -100,69 +106,43 @@ class GPT(nn.Module):
         tied: bool = True,
     ) -> None:
         super().__init__()
-        self.context, self.heads, self.rotary, self.tied = context, heads, positions == "rotary", tied
-        self.tokens = nn.Embedding(vocabulary, width)
-        if self.rotary:
+        self.context, self.tied = context, tied
+        angles = None
+        if positions == "rotary":
             cosines, sines = rotary_angles(context, width // heads)
-            self.register_buffer("cosines", cosines.to(torch.get_default_dtype()), persistent=False)
-            self.register_buffer("sines", sines.to(torch.get_default_dtype()), persistent=False)
-        else:
-            self.positions = nn.Embedding(context, width)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
-        if not tied:
-            self.output = nn.Linear(width, vocabulary, bias=False)
-        self._initialise(layers)
+            angles = cosines.to(torch.get_default_dtype()), sines.to(torch.get_default_dtype())
+        self.embedding = Embedding(vocabulary, width, context if angles is None else None)
+        self.layers = nn.ModuleList(Layer(width, heads, causal=True, angles=angles) for _ in range(layers))
+        self.head = Head(width, vocabulary)
+        if tied:
+            self.head.output.weight = self.embedding.tokens.weight
+        initialise(self, layers)
 
-    def _initialise(self, layers: int) -> None:
-        for name, parameter in self.named_parameters():
-            if name.endswith("bias"):
-                nn.init.zeros_(parameter)
-            elif "norm" not in name:
-                residual = "attended" in name or "contract" in name
-                nn.init.normal_(parameter, std=0.02 / (2 * layers) ** 0.5 if residual else 0.02)
+    def blocks(self) -> Blocks:
+        """`embedding`, `layers.0` and so on, `head`; for a model that is not tied.
+
+        Raises `ValueError` for a tied one: its first and its last block have one weight.
+        """
+        if self.tied:
+            raise ValueError(
+                "the embedding and the head of a tied gpt share one weight, so it cannot be cut; "
+                "use `tied: false`"
+            )
+        return self._chain()
+
+    def _chain(self) -> Blocks:
+        layers = [(f"layers.{i}", layer) for i, layer in enumerate(self.layers)]
+        return [("embedding", self.embedding), *layers, ("head", self.head)]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits of the next byte at each place: `[batch, t, vocabulary]` of ids `[batch, t]`."""
-        stream = self.tokens(inputs)
-        if not self.rotary:
-            stream = stream + self.positions.weight[: inputs.shape[-1]]
-        for block in self.blocks:
-            stream = block(stream, self._attention)
-        return F.linear(self.norm(stream), self.tokens.weight if self.tied else self.output.weight)
+        return chain(self._chain(), inputs)
 
     def stacked_forward(self, params: dict[str, Tensor], inputs: Tensor) -> Tensor:
         """Logits `[n, batch, t, vocabulary]` of n models: parameters `[n, ...]`, ids `[n, batch, t]`."""
-
-        def linear(name: str, values: Tensor) -> Tensor:
-            return stacked.linear(values, params[f"{name}.weight"], params[f"{name}.bias"])
-
-        def norm(name: str, values: Tensor) -> Tensor:
-            return stacked.layer_norm(values, params[f"{name}.weight"], params[f"{name}.bias"])
-
-        n, batch, length = inputs.shape
-        stream = stacked.embedding(inputs, params["tokens.weight"])
-        if not self.rotary:
-            stream = stream + params["positions.weight"][:, None, :length]
-        for i in range(len(self.blocks)):
-            name = f"blocks.{i}"
-            qkv = linear(f"{name}.qkv", norm(f"{name}.norm1", stream)).view(n * batch, length, -1)
-            attended = self._attention(qkv).view(n, batch, length, -1)
-            stream = stream + linear(f"{name}.attended", attended)
-            hidden = F.gelu(linear(f"{name}.expand", norm(f"{name}.norm2", stream)))
-            stream = stream + linear(f"{name}.contract", hidden)
-        weight = params["tokens.weight" if self.tied else "output.weight"]
-        return stacked.linear(norm("norm", stream), weight)
-
-    def _attention(self, qkv: Tensor) -> Tensor:
-        batch, length, width = qkv.shape
-        size = width // 3 // self.heads
-        q, k, v = qkv.view(batch, length, 3, self.heads, size).permute(2, 0, 3, 1, 4)
-        if self.rotary:
-            cosines, sines = self.cosines[:length], self.sines[:length]
-            q, k = rotate(q, cosines, sines), rotate(k, cosines, sines)
-        values = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return values.transpose(1, 2).reshape(batch, length, -1)
+        if self.tied:
+            params = {**params, "head.output.weight": params["embedding.tokens.weight"]}
+        return stacked.chain(self._chain(), params, inputs)
 
 
 def build_gpt(options: GPTOptions, shape: tuple[int, ...], outputs: int) -> GPT:

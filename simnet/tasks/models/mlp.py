@@ -12,6 +12,7 @@ from simnet.scenario.fields import PositiveInteger
 from simnet.tasks.entry import Options
 from simnet.tasks.models import stacked
 from simnet.tasks.models.activations import ACTIVATIONS, ActivationName
+from simnet.tasks.models.chain import Blocks, chain
 
 
 class MLPOptions(Options):
@@ -26,6 +27,24 @@ class MLPOptions(Options):
     )
 
 
+class Dense(nn.Linear):
+    """A linear layer on flattened samples, with an activation after it or none."""
+
+    def __init__(self, inputs: int, outputs: int, activation: ActivationName | None = None) -> None:
+        super().__init__(inputs, outputs)
+        self.activation = None if activation is None else ACTIVATIONS[activation]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Outputs `[batch, o]` of inputs `[batch, ...]`."""
+        outputs = super().forward(inputs.flatten(1))
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def stacked_forward(self, params: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        """Outputs `[n, batch, o]` of n layers with parameters `[n, ...]` on inputs `[n, batch, ...]`."""
+        outputs = stacked.linear(inputs.flatten(2), params["weight"], params["bias"])
+        return outputs if self.activation is None else self.activation(outputs)
+
+
 class MLP(nn.Module):
     """Linear layers with an activation between them, on samples of any shape, flattened."""
 
@@ -33,27 +52,21 @@ class MLP(nn.Module):
         self, inputs: int, outputs: int, hidden: Sequence[int] = (64,), activation: ActivationName = "relu"
     ) -> None:
         super().__init__()
-        widths = [inputs, *hidden, outputs]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
-        self.activation = ACTIVATIONS[activation]
+        pairs = list(pairwise([inputs, *hidden, outputs]))
+        self.layers = nn.ModuleList(Dense(a, b, activation) for a, b in pairs[:-1])
+        self.layers.append(Dense(*pairs[-1]))
+
+    def blocks(self) -> Blocks:
+        """The layers, in order."""
+        return [(f"layers.{i}", layer) for i, layer in enumerate(self.layers)]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits `[batch, outputs]` of inputs `[batch, ...]`."""
-        hidden = inputs.flatten(1)
-        for layer in self.layers[:-1]:
-            hidden = self.activation(layer(hidden))
-        logits: Tensor = self.layers[-1](hidden)
-        return logits
+        return chain(self.blocks(), inputs)
 
     def stacked_forward(self, params: dict[str, Tensor], inputs: Tensor) -> Tensor:
         """Logits `[n, batch, outputs]` of n models with parameters `[n, ...]` on inputs `[n, batch, ...]`."""
-        hidden = inputs.flatten(2)
-        last = len(self.layers) - 1
-        for i in range(last + 1):
-            hidden = stacked.linear(hidden, params[f"layers.{i}.weight"], params[f"layers.{i}.bias"])
-            if i < last:
-                hidden = self.activation(hidden)
-        return hidden
+        return stacked.chain(self.blocks(), params, inputs)
 
 
 def build_mlp(options: MLPOptions, shape: tuple[int, ...], outputs: int) -> MLP:
