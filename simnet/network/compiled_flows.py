@@ -276,7 +276,7 @@ class CompiledFlows:
         now."""
         if self.next_done > now + SAME_INSTANT:
             return []
-        count = compiled.take_done(now, now + SAME_INSTANT, self._arrays)
+        count, self.next_done = compiled.take_done(now, now + SAME_INSTANT, self._arrays)
         entries = self._heap[:count]
         flows = map(self._ids.__getitem__, entries["index"].tolist())
         done = sorted(zip(entries["level"].tolist(), flows, strict=True))
