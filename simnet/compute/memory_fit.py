@@ -47,18 +47,19 @@ class Footprint:
     def of(cls, scenario: Scenario, task: Task, optimizer: Optimizer) -> "Footprint":
         """The footprint of a scenario's task; runs one forward pass, unless the task is charged as another.
 
-        A charged parameter takes as many bytes as one of the model does (4 in fp32), once for the weights
-        and once for each moment of the optimizer.
+        With `charge_as`, weights and optimizer state are as many times larger as there are more parameters:
+        4 bytes each in fp32, and 4 for each moment.
         """
         model = task.make_model()
         trained = [value for value in model.parameters() if value.requires_grad]
-        size = float(sum(value.nbytes for value in trained))
+        parameters = sum(value.numel() for value in trained)
+        empty = torch.empty(parameters, dtype=trained[0].dtype, device="meta")
+        state = sum(value.nbytes for value in optimizer.init(empty).values() if value.dim() > 0)
         charge_as = scenario.task.charge_as
-        if charge_as is not None:
-            size *= charge_as.parameters / sum(value.numel() for value in trained)
+        larger = 1.0 if charge_as is None else charge_as.parameters / parameters
         return cls(
-            weights=size,
-            optimizer_state=len(optimizer.state_names()) * size,
+            weights=empty.nbytes * larger,
+            optimizer_state=state * larger,
             sample=_activations(task) if charge_as is None else 0.0,
             optimizer=optimizer.name,
         )
