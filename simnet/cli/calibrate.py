@@ -110,7 +110,8 @@ def _subjects(
     if model is None:
         if options:
             raise typer.BadParameter("--model-option needs --model")
-        yield from held_out_set(device) if held_out else fitting_set(device)
+        chosen = held_out_set if held_out else fitting_set
+        yield from chosen(device, lambda reason: typer.echo(f"not measured: {reason}", err=True))
         return
     given = {}
     for option in options:

@@ -1,6 +1,6 @@
 """The training steps that calibration measures: the shipped models at several sizes, on made-up data."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -68,14 +68,18 @@ HELD_OUT: Sizes = {
 DEFAULT_BATCHES, HELD_OUT_BATCHES = (8, 64), (16,)
 
 
-def fitting_set(device: torch.device) -> Iterator[Subject]:
+Skipped = Callable[[str], None]
+"""Told of a model in the registry that cannot be measured without options of its own, and why."""
+
+
+def fitting_set(device: torch.device, skipped: Skipped) -> Iterator[Subject]:
     """The steps that a device profile is fitted to, every shipped model among them."""
-    return _all(FITTED, DEFAULT_BATCHES, device)
+    return _all(FITTED, DEFAULT_BATCHES, device, skipped)
 
 
-def held_out_set(device: torch.device) -> Iterator[Subject]:
+def held_out_set(device: torch.device, skipped: Skipped) -> Iterator[Subject]:
     """Other sizes of the shipped models."""
-    return _all(HELD_OUT, HELD_OUT_BATCHES, device)
+    return _all(HELD_OUT, HELD_OUT_BATCHES, device, skipped)
 
 
 def subject(
@@ -106,7 +110,7 @@ def subject(
         length = options.get("context", getattr(_default(model), "context", CONTEXT))
         inputs = torch.randint(0, SYMBOLS, (batch, length), generator=draws)
         targets = torch.randint(0, SYMBOLS, (batch, length), generator=draws)
-        make = model_maker(component, (length,), SYMBOLS, device, origin)
+        make = model_maker(component, (), SYMBOLS, device, origin)
     else:
         inputs = torch.randn(batch, *shape, generator=draws)
         targets = torch.randint(0, CLASSES, (batch,), generator=draws)
@@ -128,17 +132,13 @@ def _default(model: str) -> object:
 
 
 def _all(
-    chosen: Sizes,
-    batches: tuple[int, ...],
-    device: torch.device,
+    chosen: Sizes, batches: tuple[int, ...], device: torch.device, skipped: Skipped
 ) -> Iterator[Subject]:
     for name in models:
-        if name in chosen:
-            for options, shape, batch in chosen[name]:
-                yield subject(name, options, batch, device, shape)
-            continue
-        for batch in batches:
+        for options, shape, batch in chosen.get(name, [({}, IMAGES, batch) for batch in batches]):
             try:
-                yield subject(name, {}, batch, device)
-            except ScenarioError:  # a model that needs an option, or other samples than these
-                continue
+                made = subject(name, options, batch, device, shape)
+            except ScenarioError as error:
+                skipped(str(error))
+                break
+            yield made
