@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
-from simnet.compute import CostModel, Engine, count_gradient_flops
+from simnet.compute import CostModel, Engine, check_memory, count_gradient_flops
 from simnet.network import build_topology
 from simnet.optim import Optimizer, OptimizerConfig
 from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
@@ -110,6 +110,7 @@ def _plans(scenario: Scenario) -> list[Plan]:
     any_topology = next(iter(topologies.values()))
     task = build_task(scenario, device, len(any_topology.workers))
     cost = CostModel.of(scenario, task, optimizer, any_topology)
+    check_memory(scenario, task, optimizer, served=True in topologies)
     threads = _threads(scenario, task)
     made = []
     for entry, method in zip(scenario.algorithms, methods, strict=True):

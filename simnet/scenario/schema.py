@@ -27,6 +27,7 @@ from simnet.scenario.collectives import AllReduce, Broadcast
 from simnet.scenario.errors import Path, Problem, ScenarioError, describe
 from simnet.scenario.expect import parse_expectation
 from simnet.scenario.fields import (
+    Bandwidth,
     Component,
     Integer,
     Label,
@@ -162,7 +163,25 @@ class DeviceConfig(Section):
     achieved: Annotated[Number, Field(gt=0, le=1)] = Field(
         description="Fraction of the peak that training achieves, above 0 and up to 1."
     )
-    memory: Annotated[Bytes, Positive] | None = Field(None, description="Memory, such as 24 GiB.")
+    memory: Annotated[Bytes, Positive] | None = Field(
+        None, description="Memory, such as 24 GiB; if not given, whether a model fits is not checked."
+    )
+    memory_bandwidth: Bandwidth | None = Field(
+        None, description="Rate at which operations read and write memory; if not given, that is free."
+    )
+    pooling_bandwidth: Bandwidth | None = Field(
+        None, description="The same for pooling; `memory_bandwidth` if not given."
+    )
+    operation_overhead: Annotated[Seconds, Field(ge=0)] | None = Field(
+        None, description="Time that each operation of the model takes besides; none if not given."
+    )
+    convolution_overhead: Annotated[Seconds, Field(ge=0)] | None = Field(
+        None, description="The same for a convolution; `operation_overhead` if not given."
+    )
+    attention_overhead: Annotated[Seconds, Field(ge=0)] | None = Field(
+        None, description="The same for a fused attention; `operation_overhead` if not given."
+    )
+    description: str = Field("", description="For people: which machine this is, and how it was measured.")
 
 
 def _device_form(value: object) -> str:
@@ -183,7 +202,8 @@ class WorkerGroup(Section):
         None, description="The hosts that are meant, by name, instead of a count."
     )
     device: Device = Field(
-        description="A device profile's name (see `simnet list devices`), or one in place."
+        description="A device profile's name (see `simnet list devices`), a file that `simnet calibrate` "
+        "wrote (./my-machine.yaml), or one in place."
     )
     speed: Annotated[Number, Field(gt=0)] = Field(
         1.0, description="Speed relative to the device; 0.5 is half as fast."
@@ -206,7 +226,7 @@ class ServerConfig(Section):
     node: str | None = Field(
         None, description="The host that it runs on; chosen by the topology if not given."
     )
-    device: Device = Field("cpu", description="A device profile's name, or one in place.")
+    device: Device = Field("cpu", description="A device profile's name or file, or one in place.")
     speed: Annotated[Number, Field(gt=0)] = Field(1.0, description="Speed relative to the device.")
     uplink: BandwidthValue | None = Field(None, description="Bandwidth limit of what it sends.")
     downlink: BandwidthValue | None = Field(None, description="Bandwidth limit of what it receives.")
