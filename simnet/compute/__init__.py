@@ -13,6 +13,7 @@ from simnet.compute.jobs import (
     TrainJob,
     TrainResult,
 )
+from simnet.compute.layout import Layout
 
 __all__ = [
     "DEVICES",
@@ -22,6 +23,7 @@ __all__ = [
     "GradientJob",
     "GradientResult",
     "Job",
+    "Layout",
     "Machine",
     "StepJob",
     "StepResult",
