@@ -22,7 +22,7 @@ class Muon(Optimizer):
     steps `X <- a X + (b X X' + c (X X')^2) X` from `X = u / |u|_F`, which bring the singular values near 1,
     and `x <- (1 - lr wd) x - lr s X`. The scale `s` of an `m x n` matrix is `sqrt(max(1, m / n))` (original)
     or `0.2 sqrt(max(m, n))` (match_rms_adamw: Liu et al., "Muon is scalable for LLM training", 2025, with
-    which learning rate and decay of AdamW carry over). Arrays of more dimensions (kernels of convolutions) are
+    which AdamW's learning rate and decay carry over). Arrays of more dimensions (kernels of convolutions) are
     matrices of their first dimension by all others. Vectors, and what `adamw_for` names, go by AdamW, under
     the same schedule.
     """
