@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
-from simnet.compute import CostModel, Engine, check_memory, count_gradient_flops
+from simnet.compute import CostModel, Engine, Layout, check_memory, count_gradient_flops
 from simnet.network import build_topology
 from simnet.optim import Optimizer, OptimizerConfig
 from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
@@ -109,6 +109,8 @@ def _plans(scenario: Scenario) -> list[Plan]:
     }
     any_topology = next(iter(topologies.values()))
     task = build_task(scenario, device, len(any_topology.workers))
+    optimizer = _bound(optimizer, task, ("task", "optimizer"))
+    methods = [_with_bound_optimizers(method, task, index) for index, method in enumerate(methods)]
     cost = CostModel.of(scenario, task, optimizer, any_topology)
     check_memory(scenario, task, optimizer, served=True in topologies)
     threads = _threads(scenario, task)
@@ -285,6 +287,25 @@ def _optimizer(scenario: Scenario) -> Optimizer:
     return validated(
         _OptimizerSection, {"optimizer": {"name": entry.name, **entry.options}}, ("task",)
     ).optimizer
+
+
+def _with_bound_optimizers(method: Algorithm, task: Task, index: int) -> Algorithm:
+    """The method, its own optimizers (an outer one, a server's) bound to the model where they must be."""
+    bound = {
+        name: _bound(value, task, ("algorithms", index, name))
+        for name, value in method
+        if isinstance(value, Optimizer) and value.needs_layout
+    }
+    return method.model_copy(update=bound) if bound else method
+
+
+def _bound(optimizer: Optimizer, task: Task, path: tuple[str | int, ...]) -> Optimizer:
+    if not optimizer.needs_layout:
+        return optimizer
+    try:
+        return optimizer.with_layout(Layout.of(task.make_model()))
+    except ValueError as error:
+        raise ScenarioError.at(path, str(error), given=optimizer.name) from None
 
 
 def _torch_device(scenario: Scenario) -> torch.device:

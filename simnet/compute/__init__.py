@@ -14,6 +14,7 @@ from simnet.compute.jobs import (
     TrainJob,
     TrainResult,
 )
+from simnet.compute.layout import Layout
 from simnet.compute.memory_fit import Footprint, check_memory
 from simnet.compute.shard import Shard
 
@@ -28,6 +29,7 @@ __all__ = [
     "GradientJob",
     "GradientResult",
     "Job",
+    "Layout",
     "Machine",
     "Shard",
     "StepJob",

@@ -147,7 +147,7 @@ class Work:
             size: _batch_demand(task, worker, size, charge_as, traffic)
             for size, worker in {size: worker for worker, size in enumerate(task.batch_sizes)}.items()
         }
-        step = Demand(flops=optimizer.flops_per_parameter * charged)
+        step = Demand(flops=optimizer.step_flops(charged))
         if traffic:
             counted = count_optimizer_step(optimizer, task.make_model())
             larger = charged / parameters

@@ -32,4 +32,4 @@ def count_optimizer_step(optimizer: Optimizer, module: nn.Module) -> Demand:
     step = OptimizerStep(optimizer, module)
     zeros = [torch.zeros_like(value) for value in module.parameters() if value.requires_grad]
     counted = count_traffic(lambda: step.take(zeros))
-    return counted + Demand(flops=optimizer.flops_per_parameter * step.params.numel())
+    return counted + Demand(flops=optimizer.step_flops(step.params.numel()))
