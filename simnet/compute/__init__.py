@@ -13,6 +13,7 @@ from simnet.compute.jobs import (
     TrainJob,
     TrainResult,
 )
+from simnet.compute.timing import TimingEngine
 
 __all__ = [
     "DEVICES",
@@ -25,6 +26,7 @@ __all__ = [
     "Machine",
     "StepJob",
     "StepResult",
+    "TimingEngine",
     "TrainJob",
     "TrainResult",
     "Work",

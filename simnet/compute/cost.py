@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from simnet.compute.devices import DeviceProfile, resolve_device
+from simnet.compute.charging import byte_ratio, check_layers
+from simnet.compute.devices import NO_DEVICE, DeviceProfile, resolve_device
 from simnet.compute.flops import count_gradient_flops
 from simnet.optim import Optimizer
 from simnet.scenario import ChargeAs, Scenario, ScenarioError, ServerConfig, WorkerGroup
+from simnet.tasks.synthetic import SyntheticTask
 from simnet.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -25,19 +27,27 @@ class Machine:
     """Charged for forward and backward on one batch; None where a machine has no batches (a server)."""
     optimizer_flops: float = 0.0
     """Charged for one step of the task's optimizer."""
+    step_seconds: float | None = None
+    """What a whole training step takes at speed 1, where that is given: the gradient takes all of it."""
+    forward_fraction: float = 1 / 3
+    """Share of a gradient's time before its backward pass begins, which does twice the arithmetic."""
 
     def seconds(self, flops: float) -> float:
-        """Seconds that `flops` of work take."""
+        """Seconds that `flops` of work take; none where no device was named (see `NO_DEVICE`)."""
         return flops / (self.profile.rate * self.speed)
 
     def gradient_seconds(self) -> float:
         """Seconds of forward and backward on one batch. Raises ValueError on a machine without batches."""
+        if self.step_seconds is not None:
+            return self.step_seconds / self.speed
         if self.gradient_flops is None:
             raise ValueError("this machine holds no training data, so there is no gradient to compute on it")
         return self.seconds(self.gradient_flops)
 
     def optimizer_seconds(self) -> float:
         """Seconds of one step of the task's optimizer."""
+        if self.step_seconds is not None:
+            return 0.0
         return self.seconds(self.optimizer_flops)
 
     def train_seconds(self, steps: int = 1) -> float:
@@ -61,15 +71,21 @@ class CostModel:
     """Trainable parameters of the model."""
     charged_parameters: float
     """Parameters that are charged for; equal to `parameters` without `charge_as`."""
+    byte_ratio: float = 1.0
+    """Charged bytes per byte of a tensor (see :func:`~simnet.compute.charging.byte_ratio`)."""
+    layers: int | None = None
+    """Layers that a vector counts as; None: those of the model."""
 
     @classmethod
-    def of(cls, scenario: Scenario, task: Task, optimizer: Optimizer, topology: "Topology") -> "CostModel":
+    def of(
+        cls, scenario: Scenario, task: Task, optimizer: Optimizer | None, topology: "Topology"
+    ) -> "CostModel":
         """The cost model of a scenario.
 
-        Raises `ScenarioError` for an unknown device or a task without a cost.
+        Raises `ScenarioError` for an unknown device, a task without a cost, or more layers than parameters.
         """
         profiles = [
-            resolve_device(group.device, ("workers", index, "device"))
+            NO_DEVICE if group.device is None else resolve_device(group.device, ("workers", index, "device"))
             for index, group in enumerate(scenario.workers)
         ]
         work = Work.of(task, optimizer, scenario.task.charge_as)
@@ -79,11 +95,12 @@ class CostModel:
         ]
         server = scenario.server or ServerConfig()
         machines.append(work.on(resolve_device(server.device, ("server", "device")), server.speed))
-        return cls(tuple(machines), work.parameters, work.charged_parameters)
+        layers = check_layers(scenario.task.charge_as, work.parameters)
+        return cls(tuple(machines), work.parameters, work.charged_parameters, work.byte_ratio, layers)
 
     def charged_bytes(self, raw_bytes: float) -> float:
         """Bytes charged for sending `raw_bytes` of parameters, gradients or the like."""
-        return raw_bytes * (self.charged_parameters / self.parameters)
+        return raw_bytes * self.byte_ratio
 
 
 @dataclass(frozen=True)
@@ -96,11 +113,21 @@ class Work:
     """Forward and backward on one batch, per worker."""
     optimizer_flops: float
     """One optimizer step."""
+    byte_ratio: float = 1.0
+    """Charged bytes per byte of a tensor."""
+    step_seconds: float | None = None
+    """Of a whole training step at speed 1, where the scenario says so."""
+    forward_fraction: float = 1 / 3
 
     @classmethod
-    def of(cls, task: Task, optimizer: Optimizer, charge_as: ChargeAs | None = None) -> "Work":
+    def of(cls, task: Task, optimizer: Optimizer | None, charge_as: ChargeAs | None = None) -> "Work":
         """Count a task's work, once per batch size. Raises `ScenarioError` for a task without a cost."""
-        parameters = sum(value.numel() for value in task.make_model().parameters() if value.requires_grad)
+        if isinstance(task, SyntheticTask):
+            size, workers, ratio = task.parameters, task.workers, byte_ratio(task, task.parameters, 0.0, None)
+            return cls(size, size, (0.0,) * workers, 0.0, ratio, task.step_seconds, task.forward_fraction)
+        assert optimizer is not None, "every task but a synthetic one has an optimizer"
+        trained = [value for value in task.make_model().parameters() if value.requires_grad]
+        parameters = sum(value.numel() for value in trained)
         charged = float(parameters) if charge_as is None else charge_as.parameters
         by_size = {
             size: _gradient_flops(task, worker, size, charge_as)
@@ -111,6 +138,8 @@ class Work:
             charged_parameters=charged,
             gradient_flops=tuple(by_size[size] for size in task.batch_sizes),
             optimizer_flops=optimizer.flops_per_parameter * charged,
+            byte_ratio=byte_ratio(task, parameters, trained[0].element_size(), charge_as),
+            step_seconds=None if charge_as is None else charge_as.step_seconds,
         )
 
     def on(self, profile: DeviceProfile, speed: float = 1.0, worker: int | None = None) -> Machine:
@@ -120,6 +149,8 @@ class Work:
             speed=speed,
             gradient_flops=None if worker is None else self.gradient_flops[worker],
             optimizer_flops=self.optimizer_flops,
+            step_seconds=None if worker is None else self.step_seconds,
+            forward_fraction=self.forward_fraction,
         )
 
 

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import simpy
 from simpy.events import EventPriority
 
-from simnet.compute import Engine, GradientJob, Job, TrainJob, TrainResult
+from simnet.compute import Engine, GradientJob, Job, TimingEngine, TrainJob, TrainResult
+from simnet.compute.charging import even_layers
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
 from simnet.runtime.collectives import Collectives, SteppedRings
@@ -53,7 +54,7 @@ class SimulatedRun:
         self,
         world: World,
         method: Method,
-        engine: Engine,
+        engine: Engine | TimingEngine,
         recorder: Recorder,
         watch: Callable[[Progress], None] | None = None,
     ) -> None:
@@ -62,6 +63,9 @@ class SimulatedRun:
         self.task = world.task
         self.cost = world.cost
         self.engine = engine
+        self.layers = (
+            engine.layers if world.cost.layers is None else even_layers(engine.parameters, world.cost.layers)
+        )
         self.recorder = recorder
         self.streams = Streams(world.scenario.seed)
         self.env = Clock()
@@ -202,13 +206,16 @@ class SimulatedRun:
         )
 
     def _check_work(self) -> None:
-        """The clock and the work agree: every charged step was really taken."""
+        """The clock and the work agree: every charged step was really taken; if only timed, counted."""
         for kind in ("gradients", "steps"):
-            if self.counts[f"{kind}_charged"] != self.counts[f"{kind}_computed"]:
-                raise InvariantError(
-                    f"{self.counts[f'{kind}_charged']} {kind} were charged, "
-                    f"{self.counts[f'{kind}_computed']} were computed"
-                )
+            charged, done = self.counts[f"{kind}_charged"], self.counts[f"{kind}_{self._done}"]
+            if charged != done:
+                raise InvariantError(f"{charged} {kind} were charged, {done} were {self._done}")
+
+    @property
+    def _done(self) -> str:
+        """What became of work: a timing-only run computes nothing."""
+        return "computed" if self.engine.has_values else "counted"
 
     def _who_waits_for_what(self, unfinished: Sequence[str]) -> str:
         lines = [
@@ -301,8 +308,8 @@ class SimulatedRun:
             self.counts["gradients_charged"] += entry.gradients
             self.counts["steps_charged"] += entry.steps
             gradients, steps = _work_done(entry.job)
-            self.counts["gradients_computed"] += gradients
-            self.counts["steps_computed"] += steps
+            self.counts[f"gradients_{self._done}"] += gradients
+            self.counts[f"steps_{self._done}"] += steps
             if entry.node.role == "worker":
                 entry.node.steps += entry.steps
                 self.worker_steps += entry.steps

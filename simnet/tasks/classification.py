@@ -48,6 +48,7 @@ def build_classification(
             targets.index_select(0, flat).view(rows.shape),
         )
 
+    assert config.batch_size is not None, "the schema requires it"
     source = (
         full_batches(shares, take)
         if config.batch_size == "full"

@@ -77,6 +77,7 @@ def build_language_model(
     def draw(generator: np.random.Generator, worker: int, count: int) -> NDArray[np.int64]:
         return draw_windows(generator, spans[worker], length, count)
 
+    assert config.batch_size is not None, "the schema requires it"
     source = (
         full_batches(in_turn, take)
         if config.batch_size == "full"
