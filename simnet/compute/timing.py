@@ -17,14 +17,15 @@ from simnet.compute.jobs import (
     TrainJob,
     TrainResult,
 )
+from simnet.compute.shape_only import ShapeOnly
 from simnet.tasks.synthetic import SyntheticTask
 
 
 class TimingEngine:
     """The same face as :class:`~simnet.compute.Engine`, for a task that is only sizes and seconds.
 
-    Vectors are tensors on torch's `meta` device: they have a shape and no values, arithmetic on them is free,
-    and whoever asks for a value gets an error instead of a made-up number.
+    Vectors are :class:`~simnet.compute.shape_only.ShapeOnly`: they have a shape and no values, arithmetic on
+    them is all but free, and whoever asks for a value gets an error instead of a made-up number.
     """
 
     choice = "timing"
@@ -33,7 +34,7 @@ class TimingEngine:
 
     def __init__(self, task: SyntheticTask) -> None:
         self.task = task
-        self.initial_params = torch.empty(task.parameters, device="meta")
+        self.initial_params = ShapeOnly.of(task.parameters)
         self._pending: dict[Job, None] = {}
 
     @property

@@ -1,8 +1,10 @@
 """One run under the simulated clock: coroutines on SimPy, flows on the fluid network, work in the engine."""
 
+import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import ceil, inf
 from typing import Any, TypeVar
@@ -84,6 +86,7 @@ class SimulatedRun:
         self._reported = 0.0
         self._raw_bytes_sent = 0.0
         self.worker_steps = 0
+        self._group_numbers: dict[tuple[str, ...], int] = {}
         self.members, self.nodes = self._place()
         self.collectives = Collectives(
             world.scenario.network,
@@ -109,9 +112,12 @@ class SimulatedRun:
             else:
                 raise ValueError(f"nobody can play the role {role!r}: known roles are worker and server")
             members[role] = tuple(hosts)
+            everybody = self.group_number(members[role])
             for rank, (name, host) in enumerate(hosts.items()):
                 machine = rank if role == "worker" else len(self.topology.workers)
-                nodes[name] = SimulatedNode(self, id=name, role=role, rank=rank, host=host, machine=machine)
+                nodes[name] = SimulatedNode(
+                    self, id=name, role=role, rank=rank, host=host, machine=machine, everybody=everybody
+                )
         return members, nodes
 
     # -- the loop -------------------------------------------------------------------------------------
@@ -123,6 +129,10 @@ class SimulatedRun:
         `InvariantError` if clock and work disagree, and whatever a coroutine raises, such as a `PeerLost`
         that the method does not handle.
         """
+        with _rare_collections() if not self.engine.has_values else nullcontext():
+            return self._run()
+
+    def _run(self) -> Outcome:
         roles = self._method.roles()
         mains = {name: self.start(roles[node.role](node), name) for name, node in self.nodes.items()}
         self._evaluation.stage(0.0, 0, 0.0)
@@ -247,6 +257,10 @@ class SimulatedRun:
         """Cancel all coroutines of a node."""
         for task in [task for task in self._tasks if task.owner == node_id]:
             task.cancel()
+
+    def group_number(self, members: tuple[str, ...]) -> int:
+        """A number for a group, the same each time: tags with thousands of names are slow to compare."""
+        return self._group_numbers.setdefault(members, len(self._group_numbers))
 
     def may_continue(self, node: SimulatedNode) -> bool:
         """False once the step budget is spent: the node's own, or everybody's."""
@@ -387,6 +401,20 @@ class SimulatedRun:
                     self._evaluation.latest.get("loss", inf),
                 )
             )
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for garbage in cycles less often: with millions of live events each look takes long.
+
+    Where nothing is computed such garbage holds no tensors, so it may wait.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _work_done(job: Job) -> tuple[int, int]:

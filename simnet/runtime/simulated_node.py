@@ -35,7 +35,8 @@ STEP_TOLERANCE = 1e-9
 class Waiting(NamedTuple):
     """What a coroutine waits for, since when, and on which other node it depends."""
 
-    what: str
+    what: object
+    """Says so as `str(what)`."""
     since: float
     peer: str | None
     process: simpy.Process | None
@@ -56,7 +57,7 @@ class SimulatedNode(Node):
     """One role on one host of the simulated network."""
 
     def __init__(
-        self, run: "SimulatedRun", *, id: str, role: str, rank: int, host: str, machine: int
+        self, run: "SimulatedRun", *, id: str, role: str, rank: int, host: str, machine: int, everybody: int
     ) -> None:
         self._run = run
         self._env = run.env
@@ -69,6 +70,7 @@ class SimulatedNode(Node):
         self._mailbox = Mailbox(run.env)
         self._params = run.engine.initial_params
         self._optimizer_state = run.engine.init_state(self._params)
+        self._everybody = everybody
         self._collectives_called: dict[Hashable, int] = {}
         self.samples = run.task.samples[rank] if role == "worker" else 0
         self.parameters = run.cost.charged_parameters
@@ -389,13 +391,17 @@ class SimulatedNode(Node):
 
     def _collective(self, kind: str, group: Sequence[str] | None) -> tuple[tuple[str, ...], CollectiveTag]:
         """The members, and a tag that the n-th call of this kind shares at each of them."""
-        members = self.members(self.role) if group is None else tuple(group)
-        if self.id not in members:
-            raise ValueError(f"{self.id} called {kind} of a group that it is not in: {members}")
-        key = (kind, members)
+        if group is None:
+            members, number = self.members(self.role), self._everybody
+        else:
+            members = tuple(group)
+            if self.id not in members:
+                raise ValueError(f"{self.id} called {kind} of a group that it is not in: {members}")
+            number = self._run.group_number(members)
+        key = (kind, number)
         turn = self._collectives_called.get(key, 0)
         self._collectives_called[key] = turn + 1
-        return members, (kind, members, turn)
+        return members, (kind, number, turn)
 
     # -- the rest -------------------------------------------------------------------------------------
 
@@ -419,7 +425,7 @@ class SimulatedNode(Node):
     def shared_rng(self, name: str, epoch: int) -> np.random.Generator:
         return self._run.streams.generator("shared", name, epoch)
 
-    async def wait(self, event: simpy.Event, what: str, peer: str | None = None) -> Any:
+    async def wait(self, event: simpy.Event, what: object, peer: str | None = None) -> Any:
         """Wait for an event, leaving a note of what for, from which a deadlock is explained.
 
         Raises :class:`PeerLost` when `peer`, without which it cannot happen, is noticed to be down.
