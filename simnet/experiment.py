@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
-from simnet.compute import CostModel, Engine, Layout, check_memory, count_gradient_flops
+from simnet.compute import CostModel, Engine, Layout, TimingEngine, check_memory, count_gradient_flops
 from simnet.network import build_topology
 from simnet.optim import Optimizer, OptimizerConfig
 from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
@@ -28,6 +28,7 @@ from simnet.runtime.world import Progress, World
 from simnet.scenario import (
     AlgorithmEntry,
     Document,
+    Problem,
     Scenario,
     ScenarioError,
     canonical,
@@ -40,7 +41,7 @@ from simnet.scenario import (
     validated,
 )
 from simnet.scenario import Outcome as ExpectationOutcome
-from simnet.tasks import Task, build_task
+from simnet.tasks import SyntheticTask, Task, build_task
 
 MANY_FLOPS = 1e10
 """FLOPs of one gradient of all workers together from which on torch gets all cores: about 0.1 s on one."""
@@ -66,7 +67,8 @@ class Plan:
     label: str
     method: Algorithm
     world: World
-    optimizer: Optimizer
+    optimizer: Optimizer | None
+    """None in a timing-only run."""
     device: torch.device
     threads: int
     """CPU threads that torch gets."""
@@ -109,10 +111,14 @@ def _plans(scenario: Scenario) -> list[Plan]:
     }
     any_topology = next(iter(topologies.values()))
     task = build_task(scenario, device, len(any_topology.workers))
-    optimizer = _bound(optimizer, task, ("task", "optimizer"))
-    methods = [_with_bound_optimizers(method, task, index) for index, method in enumerate(methods)]
+    if isinstance(task, SyntheticTask):
+        _check_timing_only(scenario, methods)
+    else:
+        assert optimizer is not None, "every task but a synthetic one has an optimizer"
+        optimizer = _bound(optimizer, task, ("task", "optimizer"))
+        methods = [_with_bound_optimizers(method, task, index) for index, method in enumerate(methods)]
+        check_memory(scenario, task, optimizer, served=True in topologies)
     cost = CostModel.of(scenario, task, optimizer, any_topology)
-    check_memory(scenario, task, optimizer, served=True in topologies)
     threads = _threads(scenario, task)
     made = []
     for entry, method in zip(scenario.algorithms, methods, strict=True):
@@ -153,7 +159,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
     recorder = Recorder()
     with _torch_threads(plan.threads):
         started = time.perf_counter()
-        engine = Engine(plan.world.task, plan.optimizer, plan.device)
+        engine = make_engine(plan)
         progress = None if watch is None else lambda state: watch(plan.label, state)
         simulated = SimulatedRun(plan.world, plan.method, engine, recorder, progress)
         try:
@@ -282,8 +288,41 @@ def _method(scenario: Scenario, index: int, entry: AlgorithmEntry) -> Algorithm:
     return validated(options, entry.options, path)  # type: ignore[return-value]
 
 
-def _optimizer(scenario: Scenario) -> Optimizer:
+def make_engine(plan: Plan) -> Engine | TimingEngine:
+    """The engine that does the plan's work, or counts it."""
+    task = plan.world.task
+    if isinstance(task, SyntheticTask):
+        return TimingEngine(task)
+    assert plan.optimizer is not None, "every task but a synthetic one has an optimizer"
+    return Engine(task, plan.optimizer, plan.device)
+
+
+def _check_timing_only(scenario: Scenario, methods: Sequence[Algorithm]) -> None:
+    """Raises `ScenarioError` for methods that need values, and expectations of what is not measured."""
+    problems = [
+        Problem(
+            ("algorithms", index, "name"),
+            "what it does depends on values, and a synthetic task has none",
+            scenario.algorithms[index].name,
+            "a method whose timing does not depend on losses or gradients",
+        )
+        for index, method in enumerate(methods)
+        if method.needs_values
+    ]
+    for index, line in enumerate(scenario.expect):
+        unknown = sorted(parse_expectation(line, None).metrics - {"steps", "bytes"})
+        if unknown:
+            message = f"a synthetic task has no {', '.join(unknown)}"
+            expected = "time, bytes, utilization, or the metrics steps and bytes"
+            problems.append(Problem(("expect", index), message, line, expected))
+    if problems:
+        raise ScenarioError(problems)
+
+
+def _optimizer(scenario: Scenario) -> Optimizer | None:
     entry = scenario.task.optimizer
+    if entry is None:  # the schema lets a synthetic task alone go without
+        return None
     return validated(
         _OptimizerSection, {"optimizer": {"name": entry.name, **entry.options}}, ("task",)
     ).optimizer
@@ -342,6 +381,8 @@ def _threads(scenario: Scenario, task: Task) -> int:
     """
     if scenario.threads is not None:
         return scenario.threads
+    if isinstance(task, SyntheticTask):
+        return 1
     many = count_gradient_flops(task, 0) * task.workers >= MANY_FLOPS
     return (os.cpu_count() or 1) if many else 1
 

@@ -125,9 +125,17 @@ def _subjects(
 def _of_scenario(name: str, device: "torch.device") -> "Subject":
     from simnet.compute.calibrate import Subject
     from simnet.experiment import load, plans
+    from simnet.scenario import ScenarioError
 
     plan = plans(load(name, [f"device={device}"]).scenarios[0].scenario)[0]
     task = plan.world.task
+    if plan.optimizer is None:
+        raise ScenarioError.at(
+            ("task", "name"),
+            "a task that computes nothing, so there is nothing to measure",
+            given=task.name,
+            expected="a task with a model",
+        )
     inputs, targets = task.batches(0, 0, 1)
     return Subject(
         name=f"{plan.scenario.name}, batch {task.batch_sizes[0]}",

@@ -17,6 +17,7 @@ from simnet.compute.jobs import (
 from simnet.compute.layout import Layout
 from simnet.compute.memory_fit import Footprint, check_memory
 from simnet.compute.shard import Shard
+from simnet.compute.timing import TimingEngine
 
 __all__ = [
     "DEVICES",
@@ -34,6 +35,7 @@ __all__ = [
     "Shard",
     "StepJob",
     "StepResult",
+    "TimingEngine",
     "TrainJob",
     "TrainResult",
     "Work",

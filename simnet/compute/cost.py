@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from simnet.compute.charging import byte_ratio, check_layers
 from simnet.compute.demand import NOTHING, Demand
-from simnet.compute.devices import DeviceProfile, resolve_device
+from simnet.compute.devices import NO_DEVICE, DeviceProfile, resolve_device
 from simnet.compute.flops import ForwardBackward, count_task
 from simnet.compute.optimizer_step import count_optimizer_step
 from simnet.optim import Optimizer
 from simnet.scenario import ChargeAs, Scenario, ScenarioError, ServerConfig, WorkerGroup
+from simnet.tasks.synthetic import SyntheticTask
 from simnet.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ class Machine:
     """Charged for the two passes over one batch; None where a machine has no batches (a server)."""
     optimizer: Demand = NOTHING
     """Charged for one step of the task's optimizer."""
+    step_seconds: float | None = None
+    """What a whole training step takes at speed 1, where that is given: the gradient takes all of it."""
+    forward_fraction: float = 1 / 3
+    """Share of a gradient's time before its backward pass begins, which does twice the arithmetic."""
 
     @property
     def gradient_flops(self) -> float | None:
@@ -38,24 +44,35 @@ class Machine:
         return None if self.batch is None else self.batch.gradient.flops
 
     def seconds(self, work: float | Demand) -> float:
-        """Seconds that some work takes, given as its FLOPs or as all that it asks of the machine."""
+        """Seconds that some work takes, given as its FLOPs or as all that it asks of the machine.
+
+        None where no device was named (see `NO_DEVICE`).
+        """
         demand = work if isinstance(work, Demand) else Demand(flops=work)
         return self.profile.seconds(demand, self.speed)
 
     def forward_seconds(self) -> float:
         """Seconds of the forward pass over one batch. Raises ValueError on a machine without batches."""
+        if self.step_seconds is not None:
+            return self.forward_fraction * self.gradient_seconds()
         return self.seconds(self._batch().forward)
 
     def backward_seconds(self) -> float:
         """Seconds of the backward pass over one batch. Raises ValueError on a machine without batches."""
+        if self.step_seconds is not None:
+            return (1 - self.forward_fraction) * self.gradient_seconds()
         return self.seconds(self._batch().backward)
 
     def gradient_seconds(self) -> float:
         """Seconds of forward and backward on one batch. Raises ValueError on a machine without batches."""
+        if self.step_seconds is not None:
+            return self.step_seconds / self.speed
         return self.seconds(self._batch().gradient)
 
     def optimizer_seconds(self) -> float:
         """Seconds of one step of the task's optimizer."""
+        if self.step_seconds is not None:
+            return 0.0
         return self.seconds(self.optimizer)
 
     def train_seconds(self, steps: int = 1) -> float:
@@ -84,15 +101,21 @@ class CostModel:
     """Trainable parameters of the model."""
     charged_parameters: float
     """Parameters that are charged for; equal to `parameters` without `charge_as`."""
+    byte_ratio: float = 1.0
+    """Charged bytes per byte of a tensor (see :func:`~simnet.compute.charging.byte_ratio`)."""
+    layers: int | None = None
+    """Layers that a vector counts as; None: those of the model."""
 
     @classmethod
-    def of(cls, scenario: Scenario, task: Task, optimizer: Optimizer, topology: "Topology") -> "CostModel":
+    def of(
+        cls, scenario: Scenario, task: Task, optimizer: Optimizer | None, topology: "Topology"
+    ) -> "CostModel":
         """The cost model of a scenario.
 
-        Raises `ScenarioError` for an unknown device or a task without a cost.
+        Raises `ScenarioError` for an unknown device, a task without a cost, or more layers than parameters.
         """
         profiles = [
-            resolve_device(group.device, ("workers", index, "device"))
+            NO_DEVICE if group.device is None else resolve_device(group.device, ("workers", index, "device"))
             for index, group in enumerate(scenario.workers)
         ]
         server = scenario.server or ServerConfig()
@@ -104,11 +127,12 @@ class CostModel:
             for worker, group in enumerate(groups_of_workers(scenario.workers, len(topology.workers)))
         ]
         machines.append(work.on(profiles[-1], server.speed))
-        return cls(tuple(machines), work.parameters, work.charged_parameters)
+        layers = check_layers(scenario.task.charge_as, work.parameters)
+        return cls(tuple(machines), work.parameters, work.charged_parameters, work.byte_ratio, layers)
 
     def charged_bytes(self, raw_bytes: float) -> float:
         """Bytes charged for sending `raw_bytes` of parameters, gradients or the like."""
-        return raw_bytes * (self.charged_parameters / self.parameters)
+        return raw_bytes * self.byte_ratio
 
 
 @dataclass(frozen=True)
@@ -121,6 +145,11 @@ class Work:
     """The two passes over one batch, per worker."""
     optimizer: Demand
     """One optimizer step."""
+    byte_ratio: float = 1.0
+    """Charged bytes per byte of a tensor."""
+    step_seconds: float | None = None
+    """Of a whole training step at speed 1, where the scenario says so."""
+    forward_fraction: float = 1 / 3
 
     @property
     def gradient_flops(self) -> tuple[float, ...]:
@@ -134,14 +163,31 @@ class Work:
 
     @classmethod
     def of(
-        cls, task: Task, optimizer: Optimizer, charge_as: ChargeAs | None = None, *, traffic: bool = False
+        cls,
+        task: Task,
+        optimizer: Optimizer | None,
+        charge_as: ChargeAs | None = None,
+        *,
+        traffic: bool = False,
     ) -> "Work":
         """Count a task's work, once per batch size; with `traffic`, its bytes and operations too.
 
         With `charge_as` nothing is known of a larger model's operations: its passes are FLOPs alone. Raises
         `ScenarioError` for a task without a cost.
         """
-        parameters = sum(value.numel() for value in task.make_model().parameters() if value.requires_grad)
+        if isinstance(task, SyntheticTask):
+            return cls(
+                parameters=task.parameters,
+                charged_parameters=task.parameters,
+                batches=(ForwardBackward(NOTHING, NOTHING),) * task.workers,
+                optimizer=NOTHING,
+                byte_ratio=byte_ratio(task, task.parameters, 0.0, None),
+                step_seconds=task.step_seconds,
+                forward_fraction=task.forward_fraction,
+            )
+        assert optimizer is not None, "every task but a synthetic one has an optimizer"
+        trained = [value for value in task.make_model().parameters() if value.requires_grad]
+        parameters = sum(value.numel() for value in trained)
         charged = float(parameters) if charge_as is None else charge_as.parameters
         by_size = {
             size: _batch_demand(task, worker, size, charge_as, traffic)
@@ -157,6 +203,8 @@ class Work:
             charged_parameters=charged,
             batches=tuple(by_size[size] for size in task.batch_sizes),
             optimizer=step,
+            byte_ratio=byte_ratio(task, parameters, trained[0].element_size(), charge_as),
+            step_seconds=None if charge_as is None else charge_as.step_seconds,
         )
 
     def on(self, profile: DeviceProfile, speed: float = 1.0, worker: int | None = None) -> Machine:
@@ -166,6 +214,8 @@ class Work:
             speed=speed,
             batch=None if worker is None else self.batches[worker],
             optimizer=self.optimizer,
+            step_seconds=None if worker is None else self.step_seconds,
+            forward_fraction=self.forward_fraction,
         )
 
 

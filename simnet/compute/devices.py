@@ -159,6 +159,17 @@ DEVICES: dict[str, DeviceProfile] = {
 }
 """The profiles that a scenario can name."""
 
+NO_DEVICE = DeviceProfile(
+    name="none",
+    flops=inf,
+    achieved=1.0,
+    memory=None,
+    precision="none",
+    source="a synthetic task, whose step_seconds are all that is computed",
+    achieved_source="nothing is counted in FLOPs",
+)
+"""Where a synthetic task's workers name no device: what methods charge in FLOPs takes no time."""
+
 
 def resolve_device(device: str | DeviceConfig, path: Sequence[str | int]) -> DeviceProfile:
     """The profile of a scenario's `device:`: a name, or a description in place.

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from simnet.compute.charging import named_layers
 from simnet.compute.evaluation import evaluate
 from simnet.compute.jobs import GradientJob, Job, State, StepJob, TrainJob
 from simnet.compute.memory import keep_freed_memory
@@ -31,6 +32,9 @@ class Engine:
     (`torch.func.vmap`), `loop` (one worker after the other), or `auto`, which takes the first of these that
     the model allows. The choice never depends on a timing or on free memory, since it changes rounding.
     """
+
+    has_values = True
+    """Whether results are numbers; those of a :class:`~simnet.compute.TimingEngine` are only shapes."""
 
     def __init__(
         self,
@@ -69,6 +73,16 @@ class Engine:
     def parameters(self) -> int:
         """Number of trainable parameters, the length of a flat vector."""
         return self._program.layout.parameters
+
+    @property
+    def layers(self) -> tuple[slice, ...]:
+        """Where each layer of the model lies in a flat vector, in the order of its parameters."""
+        return named_layers(self._program.layout.names, self._program.layout.sizes)
+
+    @property
+    def layerwise_steps(self) -> bool:
+        """Whether the optimizer can step a layer before the whole gradient is there."""
+        return self.optimizer.clip_norm is None
 
     def init_state(self, params: Tensor) -> dict[str, Tensor]:
         """Optimizer state before the first step, with the model's buffers where training changes them.

@@ -95,6 +95,7 @@ def _too_small(scenario: Scenario, task: Task, footprint: Footprint) -> Iterator
     groups = groups_of_workers(scenario.workers, task.workers)
     for index, group in enumerate(scenario.workers):
         path = ("workers", index, "device")
+        assert group.device is not None, "every task but a synthetic one names its devices"
         profile = resolve_device(group.device, path)
         sizes = [task.batch_sizes[worker] for worker, of in enumerate(groups) if of == index]
         if profile.memory is None or not sizes or footprint.training(max(sizes)) <= profile.memory:
