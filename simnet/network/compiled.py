@@ -6,8 +6,8 @@ The rates are those of `allocator.max_min`; what is computed is only what a chan
   whose level is below theirs keeps its rate. When flows come, or resources give less, nothing changes below
   the least level x at which some touched resource is full: `sum_i use_i min(rate_i, weight_i x) = capacity`.
 * Of the flows at or above that level, only those change that are connected with what was touched, over
-  resources and other such flows. If that is more than a quarter of all flows, looking for them costs more
-  than it saves, and all flows at or above the level are computed again.
+  resources and other such flows. If that is a good part of all flows, looking for them costs more than it
+  saves, and all flows at or above the level are computed again.
 
 Importing this imports numba. Compiled code is kept on disk beside this file, or in numba's cache folder.
 """
@@ -28,8 +28,8 @@ from simnet.network.compiled_arrays import (
 )
 from simnet.network.flows import NEGLIGIBLE
 
-_LOCAL = 4
-"""Look for what a change reaches up to a quarter of all flows."""
+_FEW, _LOCAL = 32, 16
+"""Look for what a change reaches up to so many flows, and this part of all of them."""
 
 
 @compiled
@@ -114,7 +114,7 @@ def _search(level: float, solves: int, active: int, reached: int, found: int, a:
     """
     at = 0
     while at < reached:
-        if found > active // _LOCAL:
+        if found > _FEW + active // _LOCAL:
             return reached, -1
         resource = a.queue[at]
         at += 1
