@@ -25,9 +25,6 @@ _KEEP = frozenset(
 ) | {torch.zeros_like, torch.empty_like, torch.clone, torch.neg}
 """What gives a vector of the shape of its first argument, where all vectors in it are that same one."""
 
-_ASK = frozenset((torch.Tensor.numel, torch.Tensor.element_size, torch.Tensor.dim, torch.Tensor.size))
-"""What gives a number rather than a vector."""
-
 _AT = torch.Tensor.__getitem__
 
 
@@ -40,11 +37,34 @@ class ShapeOnly(Tensor):
     """
 
     _parts: dict[tuple[int | None, int | None, int | None], "ShapeOnly"]
+    _known: tuple[torch.Size, int, int]
+    """Its shape, elements, and bytes of one, once somebody asked: torch takes microseconds for each."""
 
     @classmethod
     def of(cls, length: int) -> "ShapeOnly":
         """A flat vector `[length]` of float32."""
         return torch.empty(length, device="meta").as_subclass(cls)
+
+    @property
+    def shape(self) -> torch.Size:  # type: ignore[override]
+        """As of any tensor."""
+        return self._facts()[0]
+
+    def numel(self) -> int:
+        """As of any tensor."""
+        return self._facts()[1]
+
+    def element_size(self) -> int:
+        """As of any tensor."""
+        return self._facts()[2]
+
+    def _facts(self) -> tuple[torch.Size, int, int]:
+        try:
+            return self._known
+        except AttributeError:
+            with torch._C.DisableTorchFunctionSubclass():
+                self._known = super().shape, super().numel(), super().element_size()
+            return self._known
 
     @classmethod
     def __torch_function__(
@@ -60,9 +80,6 @@ class ShapeOnly(Tensor):
                 other is first or type(other) in (int, float) for other in args[1:]
             ):
                 return first
-        elif func in _ASK:
-            with torch._C.DisableTorchFunctionSubclass():
-                return func(*args, **(kwargs or {}))
         elif func is _AT and isinstance(args[1], slice) and isinstance(args[0], ShapeOnly):
             return _part(args[0], args[1])
         return super().__torch_function__(func, types, args, kwargs or {})

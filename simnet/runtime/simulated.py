@@ -410,7 +410,7 @@ def _rare_collections() -> Iterator[None]:
     Where nothing is computed such garbage holds no tensors, so it may wait.
     """
     before = gc.get_threshold()
-    gc.set_threshold(100_000, *before[1:])
+    gc.set_threshold(500_000, *before[1:])
     try:
         yield
     finally:

@@ -21,7 +21,7 @@ from simnet.runtime.node import (
     Timeout,
 )
 from simnet.runtime.rings import CollectiveTag
-from simnet.runtime.waiting import Mailbox, SimulatedTask, Until
+from simnet.runtime.waiting import Mailbox, SimulatedTask, Turns, Until
 
 if TYPE_CHECKING:
     from simnet.runtime.simulated import SimulatedRun
@@ -66,7 +66,7 @@ class SimulatedNode(Node):
         self.rank = rank
         self.host = host
         self._machine = run.cost.machines[machine]
-        self._device = simpy.Resource(run.env, capacity=1)
+        self._device = Turns(run.env)
         self._mailbox = Mailbox(run.env)
         self._params = run.engine.initial_params
         self._optimizer_state = run.engine.init_state(self._params)
@@ -92,7 +92,7 @@ class SimulatedNode(Node):
 
     @params.setter
     def params(self, value: Tensor) -> None:
-        if value.shape != self._params.shape:
+        if value is not self._params and value.shape != self._params.shape:
             raise ValueError(
                 f"params of {self.id} have shape {tuple(self._params.shape)}, not {tuple(value.shape)}"
             )
@@ -430,8 +430,8 @@ class SimulatedNode(Node):
 
         Raises :class:`PeerLost` when `peer`, without which it cannot happen, is noticed to be down.
         """
-        ticket = id(event)
-        self.waiting_for[ticket] = Waiting(what, self.now, peer, self._env.active_process)
+        ticket, env = id(event), self._env
+        self.waiting_for[ticket] = Waiting(what, env.now, peer, env.active_process)
         try:
             return await Until(event)
         finally:
