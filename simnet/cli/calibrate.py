@@ -27,9 +27,9 @@ def calibrate(
     ] = None,
     device: Annotated[str, typer.Option(help="torch device to measure: cpu, cuda or cuda:i.")] = "cpu",
     threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="CPU threads of torch; as many as it takes by itself if not given."),
-    ] = None,
+        int,
+        typer.Option(min=1, help="CPU threads of torch; more than one where no other program computes."),
+    ] = 1,
     steps: Annotated[int, typer.Option(min=1, help="Steps to time, of which the median counts.")] = 30,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where the profile goes (default: my-machine.yaml).")
@@ -62,8 +62,7 @@ def calibrate(
     if model is not None and scenario is not None:
         raise typer.BadParameter("give --model or --scenario, not both")
     here = _torch_device(device)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     keep_freed_memory()
     chosen = _subjects(model, batch, model_option or [], scenario, here, held_out=against is not None)
     measured = []
@@ -206,7 +205,7 @@ def _profile_text(profile: "DeviceProfile", measured: "list[Measured]", device: 
         if device.type == "cuda"
         else platform.processor() or platform.machine()
     )
-    threads = "" if device.type == "cuda" else f", {torch.get_num_threads()} torch threads"
+    threads = "" if device.type == "cuda" else f", torch threads: {torch.get_num_threads()}"
     lines = [
         "# A device profile, written by `simnet calibrate`. In a scenario: device: ./this-file.yaml",
         "# Median times of a step, the memory of its tensors, and what the profile predicts over it:",

@@ -66,7 +66,9 @@ class TrafficCounter(TorchDispatchMode):
     ) -> Any:
         """Run the operation and count it."""
         result = func(*args, **(kwargs or {}))
-        inputs, outputs = _tensors((args, kwargs)), _tensors(result)
+        written = {argument.name for argument in func._schema.arguments if argument.is_out}
+        read = {name: value for name, value in (kwargs or {}).items() if name not in written}
+        inputs, outputs = _tensors((args, read)), _tensors(result)
         view = not func._schema.is_mutable and _same_memory(inputs, outputs)
         size = 0.0 if view else float(sum(value.nbytes for value in (*inputs, *outputs)))
         name = func._schema.name

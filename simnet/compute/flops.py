@@ -76,7 +76,8 @@ def _both(
 ) -> ForwardBackward:
     """Run forward and backward, and take the reading in between and at the end."""
     given = (inputs,) if isinstance(inputs, Tensor) else inputs
-    wanted = [value.detach().requires_grad_(value.requires_grad) for value in given]
+    # Views of leaves: torch's counter cannot follow a module that is given a leaf which requires a gradient.
+    wanted = [value.detach().requires_grad_(value.requires_grad).view_as(value) for value in given]
     devices = sorted({value.device.index or 0 for value in given if value.is_cuda})
     with torch.random.fork_rng(devices):
         model = copy.deepcopy(module)
