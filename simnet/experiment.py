@@ -150,7 +150,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
     recorder = Recorder()
     with _torch_threads(plan.threads):
         started = time.perf_counter()
-        engine = Engine(plan.world.task, plan.optimizer, plan.device)
+        engine = Engine.of(plan.world.task, plan.optimizer, plan.device, plan.scenario.engine)
         progress = None if watch is None else lambda state: watch(plan.label, state)
         simulated = SimulatedRun(plan.world, plan.method, engine, recorder, progress)
         try:
@@ -171,6 +171,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
         platform=platform.platform(),
         device=str(plan.device),
         engine=engine.choice,
+        engine_settings=engine.settings,
         torch_threads=plan.threads,
         wall_seconds=wall_seconds,
         virtual_seconds=outcome.virtual_seconds,
