@@ -180,6 +180,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
         platform=platform.platform(),
         device=str(plan.device),
         engine=engine.choice,
+        engine_settings=engine.settings,
         torch_threads=plan.threads,
         wall_seconds=wall_seconds,
         virtual_seconds=outcome.virtual_seconds,
@@ -294,7 +295,7 @@ def make_engine(plan: Plan) -> Engine | TimingEngine:
     if isinstance(task, SyntheticTask):
         return TimingEngine(task)
     assert plan.optimizer is not None, "every task but a synthetic one has an optimizer"
-    return Engine(task, plan.optimizer, plan.device)
+    return Engine.of(task, plan.optimizer, plan.device, plan.scenario.engine)
 
 
 def _check_timing_only(scenario: Scenario, methods: Sequence[Algorithm]) -> None:

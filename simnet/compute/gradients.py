@@ -41,8 +41,9 @@ class Rows:
         if self.program.mode == "loop":
             return self._one_by_one(inputs, targets, batches, buffers)
         # A layer that finds this attribute may write the gradient straight to where it belongs.
-        for leaf, slot in zip(self._leaves, self._slots, strict=True):
-            leaf.gradient_slot = slot  # type: ignore[attr-defined]
+        if not self.program.compiled:
+            for leaf, slot in zip(self._leaves, self._slots, strict=True):
+                leaf.gradient_slot = slot  # type: ignore[attr-defined]
         outputs = self.program.outputs(self._leaves, inputs)
         losses, gradients = _derive(self.program.task.loss, outputs, targets, self._leaves)
         _collect(gradients, self._slots)
@@ -61,12 +62,34 @@ class Rows:
             own = {name: value[row] for name, value in buffers.items() if name.startswith(BUFFER)}
             parameters = program.load([leaf[row] for leaf in self._views], own)
             with program.drawing(worker, batch):
-                outputs = program.model(inputs[row])
+                outputs = program.outputs_of_one(inputs[row])
             loss, gradients = _derive(program.task.loss, outputs[None], targets[row : row + 1], parameters)
             _collect(gradients, [slot[row] for slot in self._slots])
             losses[row] = loss[0]
             program.save(own)
         return losses
+
+
+def losses_of(
+    program: Program,
+    params: Tensor,
+    inputs: Tensor,
+    targets: Tensor,
+    batches: Sequence[tuple[int, int]],
+    buffers: dict[str, Tensor],
+) -> Tensor:
+    """Mean losses `[n]` alone; arguments as of `Rows.differentiate`, `params` `[n, d]`."""
+    views = program.layout.views(params)
+    with torch.no_grad():
+        if program.mode != "loop":
+            return program.task.loss(program.outputs(views, inputs), targets).flatten(1).mean(1)
+        losses = []
+        for row, (worker, batch) in enumerate(batches):
+            program.load([view[row] for view in views], {name: value[row] for name, value in buffers.items()})
+            with program.drawing(worker, batch):
+                outputs = program.outputs_of_one(inputs[row])
+            losses.append(program.task.loss(outputs, targets[row]).mean())
+        return torch.stack(losses)
 
 
 def _derive(

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from simnet.compute.batched import run_gradients, run_steps, run_training
-from simnet.compute.jobs import GradientJob, Job, StepJob, TrainJob
+from simnet.compute.batched import run_gradients, run_losses, run_steps, run_training
+from simnet.compute.jobs import GradientJob, Job, LossJob, StepJob, TrainJob
 from simnet.compute.shard import Shard
 
 Runner = Callable[[Shard, Sequence[Any]], None]
@@ -13,6 +13,7 @@ Runner = Callable[[Shard, Sequence[Any]], None]
 RUNNERS: dict[type[Job[Any]], Runner] = {
     TrainJob: run_training,
     GradientJob: run_gradients,
+    LossJob: run_losses,
     StepJob: run_steps,
 }
 """Kinds of jobs in the order in which a flush runs them."""

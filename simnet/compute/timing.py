@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,14 +12,18 @@ from simnet.compute.jobs import (
     GradientJob,
     GradientResult,
     Job,
+    LossJob,
     State,
     StepJob,
     StepResult,
+    Subset,
     TrainJob,
     TrainResult,
 )
 from simnet.compute.shape_only import ShapeOnly
 from simnet.tasks.synthetic import SyntheticTask
+
+J = TypeVar("J", bound=Job[Any])
 
 
 class TimingEngine:
@@ -37,6 +41,11 @@ class TimingEngine:
         self.task = task
         self.initial_params = ShapeOnly.of(task.parameters)
         self._pending: dict[Job[Any], None] = {}
+
+    @property
+    def settings(self) -> dict[str, str | bool | float]:
+        """For the manifest: nothing is computed, so there is nothing to choose."""
+        return {"mode": self.choice}
 
     @property
     def parameters(self) -> int:
@@ -57,21 +66,34 @@ class TimingEngine:
         """There is no optimizer, so it has no state."""
         return {}
 
-    def submit_train(
-        self, worker: int, params: Tensor, state: State, steps: int, first_batch: int
-    ) -> TrainJob:
-        """Count `steps` training steps."""
-        if steps < 0:
-            raise ValueError(f"steps must not be negative, got {steps}")
-        job = TrainJob(worker, params, state, steps, first_batch)
+    def submit(self, job: J) -> J:
+        """Count a job of a kind that `flush` knows; gives the job back."""
         self._pending[job] = None
         return job
 
+    def submit_train(
+        self,
+        worker: int,
+        params: Tensor,
+        state: State,
+        steps: int,
+        first_batch: int,
+        *,
+        lr_scale: float = 1.0,
+        only: Subset | None = None,
+    ) -> TrainJob:
+        """Count `steps` training steps; how long they are and of what makes no difference here."""
+        if steps < 0:
+            raise ValueError(f"steps must not be negative, got {steps}")
+        return self.submit(TrainJob(worker, params, state, steps, first_batch))
+
     def submit_gradient(self, worker: int, params: Tensor, first_batch: int) -> GradientJob:
         """Count a gradient."""
-        job = GradientJob(worker, params, first_batch)
-        self._pending[job] = None
-        return job
+        return self.submit(GradientJob(worker, params, first_batch))
+
+    def submit_loss(self, worker: int, params: Tensor, batch: int) -> LossJob:
+        """Refused: there is no loss. Raises `ValueError`."""
+        raise ValueError("a synthetic task has no loss")
 
     def submit_step(self, params: Tensor, gradient: Tensor, state: State) -> StepJob:
         """Count an optimizer step; raises `ValueError` unless `gradient` has the shape of `params`."""
@@ -79,9 +101,7 @@ class TimingEngine:
             raise ValueError(
                 f"a gradient of shape {tuple(gradient.shape)} for {tuple(params.shape)} parameters"
             )
-        job = StepJob(params, gradient, state)
-        self._pending[job] = None
-        return job
+        return self.submit(StepJob(params, gradient, state))
 
     def withdraw(self, job: Job[Any]) -> None:
         """Forget a job whose result nobody will need."""
