@@ -13,7 +13,7 @@ from simnet.aggregation.rule import Aggregate, Aggregation, Context
 
 
 class Bulyan(Aggregation):
-    """Krum's choice, taken `n - 2f` times; then per coordinate the mean of the `n - 4f` nearest to the median.
+    """Krum's choice, taken `n - 2f` times; then per coordinate the mean of `n - 4f` around the median.
 
     El Mhamdi, Guerraoui and Rouault, "The Hidden Vulnerability of Distributed Learning in Byzantium"
     (ICML 2018). What was taken is out for the next choice. With `r` vectors left, a score is over the nearest

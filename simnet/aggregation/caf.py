@@ -16,8 +16,8 @@ class CovarianceFilter(Aggregation):
     With weights `c` (all 1 at first), mean `mu`, and largest eigenvalue `l` with eigenvector `v` of the
     weighted covariance: `c_i <- c_i (1 - t_i / max t)` with `t_i = ((x_i - mu) v)^2`. The answer is the
     mean for which `l` was smallest. Allouah, Guerraoui and Stephan, "Towards Trustworthy Federated Learning
-    with Untrusted Participants" (ICML 2025, arXiv:2505.01874). Eigenvectors are exact, from the `n x n` matrix of
-    inner products: no power iterations, no random start.
+    with Untrusted Participants" (ICML 2025, arXiv:2505.01874). Eigenvectors are exact, from the `n x n`
+    matrix of inner products: no power iterations, no random start.
     """
 
     name: ClassVar[str] = "caf"
