@@ -33,12 +33,20 @@ class ByName:
     """Annotation of a field that holds one of a registry's models: reads a name, a mapping, or an instance.
 
     `what` is the word for error messages. With several registries, the first that has the name counts.
-    `brief` keeps the options out of the JSON Schema, where a model may hold another one of its own kind.
+    `of` lets in its subclasses alone. `brief` keeps the options out of the JSON Schema: where a model may
+    hold one of its own kind, or where the schema would repeat them once per model.
     """
 
-    def __init__(self, what: str, *registries: Mapping[str, type[Named]], brief: bool = False) -> None:
+    def __init__(
+        self,
+        what: str,
+        *registries: Mapping[str, type[Named]],
+        of: type[Named] = Named,
+        brief: bool = False,
+    ) -> None:
         self.what = what
         self.registries = registries
+        self.of = of
         self.brief = brief
 
     def build(self, given: object) -> Named:
@@ -68,7 +76,12 @@ class ByName:
     @property
     def kinds(self) -> dict[str, type[Named]]:
         """Everything that can be named here."""
-        return {name: kind for registry in reversed(self.registries) for name, kind in registry.items()}
+        return {
+            name: kind
+            for registry in reversed(self.registries)
+            for name, kind in registry.items()
+            if issubclass(kind, self.of)
+        }
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(

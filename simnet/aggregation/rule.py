@@ -21,7 +21,7 @@ pre_aggregations: dict[str, type[PreAggregation]] = {
 }
 """Every pre-aggregator that `before` can name. Add your own class under its name."""
 
-PreAggregationConfig = Annotated[PreAggregation, ByName("pre-aggregator", pre_aggregations)]
+PreAggregationConfig = Annotated[PreAggregation, ByName("pre-aggregator", pre_aggregations, brief=True)]
 """Type of a field that holds a pre-aggregator: reads a name, a mapping with `name`, or an instance."""
 
 

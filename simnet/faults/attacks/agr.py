@@ -7,12 +7,12 @@ from pydantic import Field
 from torch import Tensor
 
 from simnet.aggregation.distances import squared_distances
-from simnet.faults.attacks.attack import MessageAttack, View
+from simnet.faults.attacks.attack import InformedAttack, View
 
 Direction = Literal["unit", "std", "sign"]
 
 
-class MinMax(MessageAttack):
+class MinMax(InformedAttack):
     """`mu + g p` with the largest `g` at which it is no further from any honest vector than two of them are.
 
     Shejwalkar and Houmansadr, "Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses
@@ -41,7 +41,7 @@ class MinMax(MessageAttack):
         return mean + roots.min().clamp_min(0.0) * push
 
 
-class MinSum(MessageAttack):
+class MinSum(InformedAttack):
     """`mu + g p` with the largest `g` at which the sum of its squared distances is like an honest vector's.
 
     Shejwalkar and Houmansadr (NDSS 2021): at most the largest such sum of an honest vector. `g` is exact,

@@ -6,10 +6,10 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from simnet.faults.attacks.attack import MessageAttack, View
+from simnet.faults.attacks.attack import InformedAttack, View
 
 
-class Alie(MessageAttack):
+class Alie(InformedAttack):
     """`mu - z sigma` per coordinate: as far out as enough honest vectors are, so that none of it stands out.
 
     Baruch, Baruch and Goldberg, "A Little Is Enough: Circumventing Defenses For Distributed Learning"

@@ -115,9 +115,10 @@ class Attack(Named, ABC):
 class MessageAttack(Attack):
     """Replaces the vector that a node sends."""
 
-    knowledge: Knowledge = Field(
-        default="all", description="Honest vectors that it sees: own (its group's), peers (sent to it), all."
-    )
+    @property
+    def sees(self) -> Knowledge:
+        """The knowledge that its view is to be made with: `own`, unless it has the option."""
+        return "own"
 
     @abstractmethod
     def craft(self, view: View) -> Tensor:
@@ -125,6 +126,19 @@ class MessageAttack(Attack):
 
         Raises `ValueError` where the view does not show what the attack needs.
         """
+
+
+class InformedAttack(MessageAttack):
+    """An attack that is made from honest vectors."""
+
+    knowledge: Knowledge = Field(
+        default="all", description="Honest vectors that it sees: own (its group's), peers (sent to it), all."
+    )
+
+    @property
+    def sees(self) -> Knowledge:
+        """`knowledge`."""
+        return self.knowledge
 
 
 class DataAttack(Attack):

@@ -5,10 +5,10 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from simnet.faults.attacks.attack import MessageAttack, View
+from simnet.faults.attacks.attack import InformedAttack, View
 
 
-class Ipm(MessageAttack):
+class Ipm(InformedAttack):
     """`-scale mu`: turns the inner product of the aggregate and the honest mean negative.
 
     Xie, Koyejo and Gupta, "Fall of Empires: Breaking Byzantine-tolerant SGD by Inner Product Manipulation"

@@ -6,15 +6,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from simnet.faults.attacks.attack import MessageAttack, View
+from simnet.faults.attacks.attack import InformedAttack, View
 
 
-class Mimic(MessageAttack):
-    """The vector of one honest node, so that what is rare in its data counts too much and others' too little.
+class Mimic(InformedAttack):
+    """The vector of one honest node, so that what is rare in its data counts too much.
 
     Karimireddy, He and Jaggi, "Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing" (ICLR
-    2022). Nothing that is sent is wrong in itself. Without `worker`, the target is that of `mimic_target`, over
-    the warm-up rounds where the view has them, else over the present round.
+    2022). Nothing that is sent is wrong in itself. Without `worker`, the target is that of
+    `mimic_target`, over the warm-up rounds where the view has them, else over the present round.
     """
 
     name: ClassVar[str] = "mimic"

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from simnet.aggregation import AggregationConfig, Context
 from simnet.faults.attacks.alie import shifted
-from simnet.faults.attacks.attack import MessageAttack, View
+from simnet.faults.attacks.attack import InformedAttack, View
 
 
-class OptimalScale(MessageAttack):
+class OptimalScale(InformedAttack):
     """Line search for the scale `s` that takes `|Agg(honest and f copies of the attack) - mu|` furthest.
 
-    Shejwalkar and Houmansadr (NDSS 2021) search so against a known rule. The search starts at `start`, goes on
-    by `step`, which doubles while it helps, and from the first time that it does not shrinks by `shrink`.
+    Shejwalkar and Houmansadr (NDSS 2021) search so against a known rule. The search starts at `start`, goes
+    on by `step`, which doubles while it helps, and from the first time that it does not shrinks by `shrink`.
     """
 
     against: AggregationConfig = Field(description="The receiver's rule, as the attacker knows it.")

@@ -7,21 +7,20 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from simnet.faults.attacks.attack import Knowledge, MessageAttack, View
+from simnet.faults.attacks.attack import InformedAttack, Knowledge, MessageAttack, View
 
 
 class Honest(MessageAttack):
     """Sends what an honest node would: one half of an equivocation, or a control."""
 
     name: ClassVar[str] = "honest"
-    knowledge: Knowledge = Field(default="own", description="Not used.")
 
     def craft(self, view: View) -> Tensor:
         """`view.own`."""
         return view.own
 
 
-class SignFlip(MessageAttack):
+class SignFlip(InformedAttack):
     """`-scale g`, with `g` the own vector, or the mean of the honest ones where it sees them."""
 
     name: ClassVar[str] = "sign-flip"
@@ -41,7 +40,6 @@ class Gaussian(MessageAttack):
     """Independent normal numbers, around zero or around the own vector."""
 
     name: ClassVar[str] = "gaussian"
-    knowledge: Knowledge = Field(default="own", description="Not used.")
 
     std: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="Standard deviation.")
     around: Literal["zero", "own"] = Field(default="zero", description="What the numbers are added to.")
@@ -56,7 +54,6 @@ class Zero(MessageAttack):
     """A vector of zeros: it looks harmless, and is the most central one for rules that choose by distance."""
 
     name: ClassVar[str] = "zero"
-    knowledge: Knowledge = Field(default="own", description="Not used.")
 
     def craft(self, view: View) -> Tensor:
         """Zeros."""
@@ -67,7 +64,6 @@ class Random(MessageAttack):
     """A random direction, as long as the own vector or of a given length: its norm gives nothing away."""
 
     name: ClassVar[str] = "random"
-    knowledge: Knowledge = Field(default="own", description="Not used.")
 
     norm: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="Length; that of the own vector if not given."
@@ -84,7 +80,6 @@ class Constant(MessageAttack):
     """The same number in every coordinate."""
 
     name: ClassVar[str] = "constant"
-    knowledge: Knowledge = Field(default="own", description="Not used.")
 
     value: float = Field(default=1.0, allow_inf_nan=False, description="The number.")
 
@@ -97,7 +92,6 @@ class NonFinite(MessageAttack):
     """Infinities or not-a-numbers: what a rule must leave out before it reckons."""
 
     name: ClassVar[str] = "non-finite"
-    knowledge: Knowledge = Field(default="own", description="Not used.")
 
     value: Literal["inf", "-inf", "nan"] = Field(default="inf", description="What every coordinate is.")
 
