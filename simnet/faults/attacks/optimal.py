@@ -90,12 +90,16 @@ class OptimalIpm(OptimalScale):
 def line_search(
     value: Callable[[float], float], start: float, step: float, shrink: float, evaluations: int
 ) -> float:
-    """The point with the largest `value` among those tried: steps double while they help, then shrink."""
+    """The point with the largest `value` among those tried: steps double while they help, then shrink.
+
+    A gain below one part in 10^9 does not count: on a plateau, where the rule lets no more through, rounding
+    must not decide.
+    """
     best, most = start, value(start)
     growing = True
     for _ in range(evaluations - 1):
         tried = value(best + step)
-        helps = tried > most
+        helps = tried > most * (1.0 + 1e-9)
         if helps:
             best, most = best + step, tried
         growing = growing and helps
