@@ -31,8 +31,8 @@ class AdaptiveRobustClipping(PreAggregation):
     """ARC: clips the `k = floor(2 f (n - f) / n)` longest vectors to the norm of the next longest one.
 
     Allouah et al., "Adaptive Gradient Clipping for Robust Federated Learning" (ICLR 2025,
-    arXiv:2405.14432). A rule that is (f, kappa)-robust becomes (f, kappa + 2f / (n - 2f))-robust, and its
-    output is never longer than the longest honest vector.
+    arXiv:2405.14432). A rule that is (f, kappa)-robust becomes (f, kappa + 2f / (n - 2f))-robust, and no
+    vector that comes out is longer than the longest honest one.
     """
 
     name: ClassVar[str] = "arc"

@@ -11,8 +11,8 @@ scipy 1.17.1 and torch 2.13.0, on numpy arrays of float64.
 CAF and SMEA of byzfl estimate eigenvectors by one step of the power method from a random start. Here they are
 run with 1000 steps instead of 1. And its CAF measures how far out the vectors are against the one that is
 furthest out, also when that one is already shut out: then the others' weights hardly change, and one vector
-that is a thousand times as long as the others makes a million rounds. Here it measures against those that still
-have weight. These two changes are made in the text of the two classes; all else is byzfl as it is published.
+that is a thousand times as long as the others makes a million rounds. Here it measures against those that
+still have weight. These two changes are made in the text of the two classes; all else is as published.
 """
 
 import importlib.util
