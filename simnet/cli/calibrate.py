@@ -175,13 +175,20 @@ def _memory(device: "torch.device") -> float | None:
 
 
 def _line(one: "Measured", profile: "DeviceProfile | None") -> str:
+    """A step for people: its times, each with the profile's prediction over it, and its memory."""
+    from simnet.compute.calibrate import PHASES
     from simnet.units import format_bytes, format_seconds
 
-    forward, backward, optimizer = (format_seconds(seconds) for seconds in one.seconds)
-    ratio = "" if profile is None else f"predicted/measured {one.ratio(profile):.2f}  "
+    ratios = [""] * 3
+    if profile is not None:
+        ratios = [f" ({ratio:.2f})" for ratio in one.phase_ratios(profile)]
+    phases = ", ".join(
+        f"{name} {format_seconds(seconds)}{ratio}"
+        for name, seconds, ratio in zip(PHASES, one.seconds, ratios, strict=True)
+    )
+    whole = "" if profile is None else f"predicted/measured {one.ratio(profile):.2f}  "
     return (
-        f"{ratio}{format_seconds(one.step_seconds):>8} (forward {forward}, backward {backward}, optimizer "
-        f"{optimizer}), {format_bytes(one.peak_bytes)}  {one.name}"
+        f"{whole}{format_seconds(one.step_seconds):>8}: {phases}; {format_bytes(one.peak_bytes)}  {one.name}"
     )
 
 

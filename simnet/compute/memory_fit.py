@@ -97,7 +97,7 @@ def _too_small(scenario: Scenario, task: Task, footprint: Footprint) -> Iterator
         path = ("workers", index, "device")
         assert group.device is not None, "every task but a synthetic one names its devices"
         profile = resolve_device(group.device, path)
-        sizes = [task.batch_sizes[worker] for worker, of in enumerate(groups) if of == index]
+        sizes = [task.batch_sizes[worker] for worker, of in enumerate(groups[: task.workers]) if of == index]
         if profile.memory is None or not sizes or footprint.training(max(sizes)) <= profile.memory:
             continue
         batch, needed = max(sizes), footprint.training(max(sizes))
