@@ -238,9 +238,8 @@ def report(
     ):
         if not only or only in name:
             print(f"{name:30} {median(rounds, workload):10.3g} s (less than {limit})", flush=True)
-    print(
-        f"largest memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB (less than 2 GB)"
-    )
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(f"largest memory: {memory / 1e9:.2f} GB (less than 2)")
 
 
 def main() -> None:
