@@ -6,13 +6,17 @@ The simulator runs `local-sgd` (averaging every 10 steps, as the loop does) and 
 with speeds spread threefold, everything included: clock, network, bookkeeping, recording, and evaluation at
 both ends on one batch (the loop evaluates nothing). Speeds count the steps that were really taken.
 The loop is that of `bench/engine.py`: a module and a `torch.optim` optimizer per worker, one after the other.
+Then come the figures of `bench/network.py`.
 """
 
 import argparse
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from engine import PlainLoop
@@ -107,6 +111,9 @@ def main() -> None:
     print(f"worker-steps per second of simulated runs, medians of {rounds} alternating runs")
     for workload in workloads():
         measure(workload, rounds)
+    print("\nthe network, in CPU seconds", flush=True)
+    network = Path(__file__).with_name("network.py")  # a process of its own: it says how much memory it needs
+    subprocess.run([sys.executable, network, "--rounds", str(rounds)], check=True)
 
 
 if __name__ == "__main__":

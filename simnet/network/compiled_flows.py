@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from simnet.network import compiled
 from simnet.network import compiled_arrays as arrays
-from simnet.network.allocator import check_capacity, check_flow
 from simnet.network.flows import OWN_CAP, SAME_INSTANT, Routed, Snapshot, check_in_time
+from simnet.network.max_min import check_capacity, check_flow
 
 _FIRST_SLOTS = 1 << 10
 _SEARCH_EVERY = 16

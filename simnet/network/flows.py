@@ -217,8 +217,10 @@ class PythonFlows:
                 ends.append((now + drain.remaining / rate if late else now, flow, drain.generation, drain))
         self._predict(ends)
         for resource in touched:
-            self._carried[resource] += self._used[resource] * (now - self._stamp[resource])
-            self._used[resource], self._stamp[resource] = self._allocator.used(resource), now
+            used = self._allocator.used(resource)
+            if used != self._used[resource]:
+                self._carried[resource] += self._used[resource] * (now - self._stamp[resource])
+                self._used[resource], self._stamp[resource] = used, now
 
     def _carry(self, flow: int, bytes: float) -> None:
         route = self._routed[flow]

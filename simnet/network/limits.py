@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from simnet.network.allocator import check_flow
+from simnet.network.max_min import check_flow
 from simnet.network.routing import Route
 from simnet.network.transfer import Transfer
 from simnet.network.transport import Transport, rtt_weight, slow_start_rate

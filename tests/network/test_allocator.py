@@ -151,6 +151,14 @@ def test_only_the_touched_component_is_solved_again(monkeypatch):
     allocator.add(10, (4,))
     assert sorted(allocator.solve()) == [4, 10]
     assert filled == [([4], {4, 10})]
+    filled.clear()
+    allocator.set_cap(10, 0.25)
+    assert sorted(allocator.solve()) == [4, 10]
+    assert filled == [([4], {4, 10})]
+    filled.clear()
+    allocator.add(11, (4,))  # a third of the resource is more than the capped flow has
+    assert sorted(allocator.solve()) == [4, 11]
+    assert filled == [([4], {4, 11})]
 
 
 @pytest.mark.parametrize(
