@@ -75,7 +75,7 @@ class MultiKrum(Aggregation):
 
 
 def krum_choice(squared: Tensor, count: int, chosen: int) -> Tensor:
-    """Places `[..., chosen]` of the vectors with the smallest Krum scores, from squared distances `[..., n, n]`.
+    """Indices `[..., chosen]` of the smallest Krum scores, from squared distances `[..., n, n]`.
 
     A score is the sum of the `count` smallest squared distances to other vectors. Scores often tie: two that
     are each other's nearest have the same for `count` 1, and mixing makes whole groups equal. Of those that

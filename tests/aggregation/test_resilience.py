@@ -183,7 +183,7 @@ def test_order_statistics_stay_among_the_honest(stack: Stack) -> None:
 @given(stacks((4, 3), most=13))
 def test_bulyan_stays_near_the_honest_in_every_coordinate(stack: Stack) -> None:
     # The median of the chosen is among the honest, and n - 3f honest ones are chosen: no kept value is
-    # further from the median than some honest one, so none is further out than the honest range on either side.
+    # further from the median than some honest one, so none is further out than the honest range.
     low, high = stack.honest.amin(dim=0), stack.honest.amax(dim=0)
     answer = Bulyan(f=stack.f)(stack.vectors)
     assert bool((answer >= low - (high - low) - 1e-9).all())

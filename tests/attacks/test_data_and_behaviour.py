@@ -79,11 +79,11 @@ def test_poison_sets_the_trigger_and_nothing_else() -> None:
 
 def test_what_data_attacks_refuse() -> None:
     inputs, targets = batch()
-    with pytest.raises(ValueError, match="label-flip needs targets that are classes, got torch.float32"):
+    with pytest.raises(ValueError, match=r"label-flip needs targets that are classes, got torch\.float32"):
         LabelFlip().transform(inputs, targets.float(), classes=10)
     with pytest.raises(ValueError, match="label-flip names class 12, but there are 10"):
         LabelFlip(target=12).transform(inputs, targets, classes=10)
-    with pytest.raises(ValueError, match="a share of 0.5 draws its samples, so it needs rng"):
+    with pytest.raises(ValueError, match=r"a share of 0\.5 draws its samples, so it needs rng"):
         LabelFlip(share=0.5).transform(inputs, targets, classes=10)
     with pytest.raises(ValueError, match="poison sets feature 12, but an input has 12"):
         Poison(features=(12,), share=1.0).transform(inputs, targets, classes=10)
