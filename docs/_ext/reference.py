@@ -2,6 +2,7 @@
 
 - `{keys} NetworkConfig`: the keys of one section of a scenario;
 - `{options} algorithms [NAME ...]`: the components of one kind, each with its options;
+- `{rules} aggregations`: rules, pre-aggregators or attacks, each with its options;
 - `{devices}`: the device profiles;
 - `{units}`: examples of every kind of quantity;
 - `{command} run`: arguments and options of one command;
@@ -79,6 +80,26 @@ def options(kind: str, *names: str) -> str:
         line = described.get(name) or _summary(kind, name)
         parts += [f"**`{name}`**: {line[:1].upper()}{line[1:].rstrip('.')}."] if line else [f"**`{name}`**"]
         parts.append(_table(_schema(model)) if model and model.model_fields else "No options.")
+    return "\n\n".join(parts)
+
+
+def rules(kind: str) -> str:
+    """Each of one registry: `aggregations`, `gossip_rules`, `pre_aggregations` or `attacks`."""
+    from simnet import aggregation
+    from simnet.faults import attacks
+
+    registries: dict[str, Mapping[str, type[BaseModel]]] = {
+        "aggregations": aggregation.aggregations,
+        "gossip_rules": aggregation.gossip_rules,
+        "pre_aggregations": aggregation.pre_aggregations,
+        "attacks": attacks.attacks,
+    }
+    parts = []
+    for name, model in registries[kind].items():
+        line = (model.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        own = {key for key in model.model_fields if key != "before"}
+        parts.append(f"**`{name}`**: {line}.")
+        parts.append(_table(model.model_json_schema(), without=("before",)) if own else "No options.")
     return "\n\n".join(parts)
 
 
@@ -221,6 +242,7 @@ def _without_markup(text: str) -> str:
 GENERATORS: dict[str, Callable[..., str]] = {
     "keys": keys,
     "options": options,
+    "rules": rules,
     "nested": nested,
     "schedules": schedules,
     "devices": devices,
@@ -262,7 +284,9 @@ def _kind(value: Schema) -> str:
     if "$ref" in value:
         return SECTIONS[value["$ref"].rpartition("/")[2]]
     alternatives = [item for item in _alternatives(value) if item.get("type") != "null"]
-    if any("properties" in item for item in alternatives):  # names, then mappings: only optimizers are so
+    if any("krum" in item.get("enum", ()) for item in alternatives):
+        return "an [aggregation](robust-aggregation.md#rules-for-equal-vectors)"
+    if any("properties" in item for item in alternatives):  # names, then mappings: else only optimizers are
         return "an [optimizer](scenario.md#optimizers)"
     if value.get("discriminator"):
         return "a [schedule](#schedules)"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from simnet.aggregation.coordinates import around_median_flops, mean_around_median
 from simnet.aggregation.distances import pair_flops, squared_distances
-from simnet.aggregation.krum import krum_scores
+from simnet.aggregation.krum import krum_choice
 from simnet.aggregation.rule import Aggregate, Aggregation, Context
 
 
@@ -37,8 +37,8 @@ class Bulyan(Aggregation):
         left = torch.arange(n, device=vectors.device)
         chosen = torch.zeros(n, dtype=torch.bool, device=vectors.device)
         for _ in range(n - 2 * self.f):
-            scores = krum_scores(squared[left][:, left], max(1, len(left) - self.f - 2))
-            best = scores.argmin()
+            count = min(max(1, len(left) - self.f - 2), len(left) - 1)
+            best = int(krum_choice(squared[left][:, left], count, 1))
             chosen[left[best]] = True
             left = torch.cat([left[:best], left[best + 1 :]])
         vector = mean_around_median(vectors[chosen], n - 4 * self.f)

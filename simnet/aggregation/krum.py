@@ -34,8 +34,7 @@ class Krum(Aggregation):
 
     def _combine(self, vectors: Tensor, context: Context) -> Aggregate:
         n, d = vectors.shape[-2:]
-        scores = krum_scores(squared_distances(vectors), _count(self.nearest, n, self.f))
-        best = scores.argmin(dim=-1, keepdim=True)
+        best = krum_choice(squared_distances(vectors), _count(self.nearest, n, self.f), 1)
         vector, weights = mean_of_rows(vectors, best)
         return Aggregate(vector, weights, weights > 0, self._flops(n, d))
 
@@ -66,8 +65,8 @@ class MultiKrum(Aggregation):
 
     def _combine(self, vectors: Tensor, context: Context) -> Aggregate:
         n, d = vectors.shape[-2:]
-        scores = krum_scores(squared_distances(vectors), _count(self.nearest, n, self.f))
-        best = torch.sort(scores, dim=-1, stable=True).indices[..., : self.m or n - self.f]
+        count = _count(self.nearest, n, self.f)
+        best = krum_choice(squared_distances(vectors), count, self.m or n - self.f)
         vector, weights = mean_of_rows(vectors, best)
         return Aggregate(vector, weights, weights > 0, self._flops(n, d))
 
@@ -75,11 +74,23 @@ class MultiKrum(Aggregation):
         return pair_flops(n, d) + (self.m or n - self.f) * d
 
 
-def krum_scores(squared: Tensor, count: int) -> Tensor:
-    """Sum of the `count` smallest squared distances to other vectors, `[..., n]` from `[..., n, n]`."""
+def krum_choice(squared: Tensor, count: int, chosen: int) -> Tensor:
+    """Indices `[..., chosen]` of the smallest Krum scores, from squared distances `[..., n, n]`.
+
+    A score is the sum of the `count` smallest squared distances to other vectors. Scores often tie: two that
+    are each other's nearest have the same for `count` 1, and mixing makes whole groups equal. Of those that
+    tie, but for rounding, the ones with the smallest sum of all squared distances are chosen, so that neither
+    the order of the vectors nor the last digit decides.
+    """
     # A vector's distance to itself must not count, and 0 of a duplicate must: so not simply the first.
     others = squared + torch.diag_embed(torch.full_like(squared[..., 0], torch.inf))
-    return others.sort(dim=-1).values[..., :count].sum(dim=-1)
+    scores = others.sort(dim=-1).values[..., :count].sum(dim=-1)
+    last = scores.sort(dim=-1).values[..., chosen - 1 : chosen]
+    slack = 64.0 * torch.finfo(scores.dtype).eps * last
+    rank = (scores >= last - slack).int() + (scores > last + slack).int()
+    by_sum = torch.sort(squared.sort(dim=-1).values.sum(dim=-1), dim=-1, stable=True).indices
+    by_rank = torch.sort(rank.gather(-1, by_sum), dim=-1, stable=True).indices
+    return by_sum.gather(-1, by_rank)[..., :chosen]
 
 
 def _count(nearest: str, n: int, f: int) -> int:

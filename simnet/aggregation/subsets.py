@@ -24,7 +24,8 @@ class MinimumDiameter(Aggregation):
 
     El Mhamdi et al., "SGD: Decentralized Byzantine Resilience" (2019); as a rule with a guarantee in
     Farhadkhani et al., "Byzantine Machine Learning Made Easy by Resilient Averaging of Momentums" (ICML
-    2022). The number of subsets, `n! / (f! (n - f)!)`, limits it to few vectors.
+    2022). Of several such subsets, the one with the smallest sum of squared distances. The number of subsets,
+    `n! / (f! (n - f)!)`, limits it to few vectors.
     """
 
     name: ClassVar[str] = "mda"
@@ -46,12 +47,16 @@ class MinimumDiameter(Aggregation):
     def _combine(self, vectors: Tensor, context: Context) -> Aggregate:
         n, d = vectors.shape
         squared = squared_distances(vectors)
-        best, smallest = None, math.inf
+        best, smallest = None, (math.inf, math.inf)
         for subsets in _subsets(n, n - self.f, vectors.device):
-            diameters = squared[subsets.unsqueeze(2), subsets.unsqueeze(1)].amax(dim=(1, 2))
-            least = diameters.argmin()
-            if best is None or float(diameters[least]) < smallest:
-                best, smallest = subsets[least], float(diameters[least])
+            parts = squared[subsets.unsqueeze(2), subsets.unsqueeze(1)].flatten(1).sort(dim=1).values
+            diameters, sums = parts[:, -1], parts.sum(dim=1)
+            # All subsets that have the two ends of the smallest diameter tie: then the closest together wins.
+            sums = torch.where(diameters == diameters.min(), sums, math.inf)
+            least = int(sums.argmin())
+            found = (float(diameters[least]), float(sums[least]))
+            if best is None or found < smallest:
+                best, smallest = subsets[least], found
         assert best is not None
         vector, weights = mean_of_rows(vectors, best)
         return Aggregate(vector, weights, weights > 0, self._flops(n, d))

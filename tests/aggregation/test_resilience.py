@@ -2,8 +2,8 @@
 
 (f, kappa)-robustness and the kappas of the trimmed mean, Krum, the medians and of mixing are from Allouah et
 al., "Fixing by Mixing" (AISTATS 2023); that of SMEA is from "On the Privacy-Robustness-Utility Trilemma in
-Distributed Learning" (ICML 2023), that of ARC from arXiv:2405.14432. Krum's is for `n - f - 1` neighbours in a
-score. The bounds of the other forms are derived where they stand.
+Distributed Learning" (ICML 2023), that of ARC from arXiv:2405.14432. Krum's is for `n - f - 1` neighbours in
+a score. The bounds of the other forms are derived where they stand.
 """
 
 from collections.abc import Callable
@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Callable[[int], Aggregation], Kappa, tuple[int, int]]] = 
     "meamed": (lambda f: Meamed(f=f), of_meamed, (2, 1)),
     "krum": (lambda f: Krum(f=f, nearest="n-f-1"), of_krum, (2, 3)),
     "krum, n-f-2": (lambda f: Krum(f=f), of_krum_as_published_first, (2, 3)),
-    # The mean of n - f vectors whose scores sum to no more than the honest ones' do: Jensen, then as for Krum.
+    # The mean of n - f vectors whose scores sum to no more than the honest ones': Jensen, then as for Krum.
     "multi-krum": (lambda f: MultiKrum(f=f, nearest="n-f-1"), of_krum, (2, 3)),
     "multi-krum, n-f-2": (lambda f: MultiKrum(f=f), of_krum_as_published_first, (2, 3)),
     "smea": (lambda f: SmallestEigenvalue(f=f), of_smea, (2, 1)),
@@ -165,7 +165,7 @@ def test_monna_is_the_same_lemma_node_by_node(stack: Stack) -> None:
 
 @given(stacks((2, 1), most=9))
 def test_minimum_diameter_by_the_honest_diameter(stack: Stack) -> None:
-    # Resilient averaging: |MDA - mean of honest| <= 2f / (n - f) * honest diameter (Farhadkhani et al., 2022).
+    # Resilient averaging: |MDA - mean of honest| <= 2f / (n - f) honest diameter (Farhadkhani et al., 2022).
     n, f = len(stack.vectors), stack.f
     error, _ = error_and_variance(MinimumDiameter(f=f)(stack.vectors), stack)
     diameter = float(torch.cdist(stack.honest, stack.honest).max())
@@ -182,8 +182,8 @@ def test_order_statistics_stay_among_the_honest(stack: Stack) -> None:
 
 @given(stacks((4, 3), most=13))
 def test_bulyan_stays_near_the_honest_in_every_coordinate(stack: Stack) -> None:
-    # The median of the chosen is among the honest, and n - 3f honest ones are chosen: no kept value is further
-    # from the median than some honest one, so none is further out than the honest range on either side.
+    # The median of the chosen is among the honest, and n - 3f honest ones are chosen: no kept value is
+    # further from the median than some honest one, so none is further out than the honest range.
     low, high = stack.honest.amin(dim=0), stack.honest.amax(dim=0)
     answer = Bulyan(f=stack.f)(stack.vectors)
     assert bool((answer >= low - (high - low) - 1e-9).all())

@@ -210,7 +210,7 @@ def test_of_vectors_that_are_all_one() -> None:
 @given(seed=ROWS, half=st.integers(1, 5))
 def test_geometric_median_on_a_line_is_the_median(seed: int, half: int) -> None:
     line = normal(seed, 2 * half + 1, 1)
-    answer = GeometricMedian(iterations=3000, nu=1e-12)(line)
+    answer = GeometricMedian(iterations=1000, nu=1e-12)(line)
     close(answer, Median()(line), 2e-3)
 
 
@@ -218,7 +218,7 @@ def test_geometric_median_on_a_line_is_the_median(seed: int, half: int) -> None:
 def test_geometric_median_is_where_pulls_balance(stack: Stack) -> None:
     # At the minimum of the sum of distances the unit vectors to all points sum to 0, or to at most the number
     # of points that it sits on; and no step along a coordinate makes the sum of distances smaller.
-    point = GeometricMedian(iterations=2000, nu=1e-12)(stack.vectors)
+    point = GeometricMedian(iterations=500, nu=1e-12)(stack.vectors)
 
     def distances(at: Tensor) -> float:
         return float(torch.linalg.vector_norm(stack.vectors - at, dim=1).sum())

@@ -92,14 +92,14 @@ def line_search(
 ) -> float:
     """The point with the largest `value` among those tried: steps double while they help, then shrink.
 
-    A gain below one part in 10^9 does not count: on a plateau, where the rule lets no more through, rounding
-    must not decide.
+    It goes up from `start` and never turns back, so it may stop beyond a peak. A gain below one part in 10^9
+    does not count: on a plateau, where the rule lets no more through, rounding must not decide.
     """
     best, most = start, value(start)
     growing = True
     for _ in range(evaluations - 1):
         tried = value(best + step)
-        helps = tried > most * (1.0 + 1e-9)
+        helps = tried > most + 1e-9 * abs(most)
         if helps:
             best, most = best + step, tried
         growing = growing and helps
