@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from math import ceil, floor, inf, isfinite, log10
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,22 +34,27 @@ def default_target(runs: Iterable[Run], metric: str = "loss") -> float | None:
 
 
 def comparison_table(
-    runs: Iterable[Run], target: float | None = None, *, metric: str = "loss"
+    runs: Iterable[Run], target: float | None = None, *, metric: str | None = "loss"
 ) -> pd.DataFrame:
     """One row per method, the one that reaches ``target`` first on top.
 
     Columns, means over the seeds of a method: ``method``, ``runs`` (how many seeds), ``final_<metric>``,
     ``seconds_to_target`` and ``bytes_to_target`` (at the first evaluation at or past the target; infinite
     unless all runs reach it), ``reached`` (how many do), ``virtual_seconds``, ``steps`` (per worker),
-    ``bytes_sent`` (charged), ``utilization`` (0 to 1), ``diverged`` (how many runs ended with a value that is
+    ``bytes_sent`` (charged), ``raw_bytes_sent`` (what payloads really held), ``utilization`` (0 to 1), ``diverged`` (how many runs ended with a value that is
     not finite; it makes the mean final value NaN or infinite). ``attrs`` holds "target" and "metric".
 
-    The target is ``default_target`` unless given; without either, nothing reaches it.
+    The target is ``default_target`` unless given; without either, nothing reaches it. Without a metric (None:
+    timing-only runs, which have no loss) the columns about it are left out, and methods keep their order.
 
     Raises:
         ResultsError: There is no run, or one recorded no such metric.
     """
     groups = group_runs(runs)
+    if metric is None:
+        frame = pd.DataFrame([_costs(group) for group in groups])
+        frame.attrs.update(target=None, metric=None)
+        return frame
     if target is None:
         target = default_target([run for group in groups for run in group.runs], metric)
     frame = pd.DataFrame([_row(group, target, metric) for group in groups])
@@ -79,47 +85,62 @@ def table_cells(frame: pd.DataFrame) -> list[list[str]]:
     metric, target = frame.attrs["metric"], frame.attrs["target"]
     goal = "target" if target is None else f"{target:g}"
     seeds = bool((frame["runs"] > 1).any())
-    header = [
-        "method",
-        *(["seeds"] if seeds else []),
-        f"final {metric}",
-        f"time to {goal}",
-        f"bytes to {goal}",
+    scaled = bool((frame["raw_bytes_sent"] != frame["bytes_sent"]).any())
+    measured = [] if metric is None else [f"final {metric}", f"time to {goal}", f"bytes to {goal}"]
+    sizes = ["bytes sent", *(["raw bytes"] if scaled else [])]
+    cells = [
+        ["method", *(["seeds"] if seeds else []), *measured, "virtual time", *sizes, "utilization"],
     ]
-    cells = [[*header, "virtual time", "bytes sent", "utilization"]]
     for row in frame.to_dict("records"):
-        runs, reached, diverged = int(row["runs"]), int(row["reached"]), int(row["diverged"])
-        final = f"{row[f'final_{metric}']:.4g}"
-        if diverged:
-            final = "diverged" if diverged == runs else f"{diverged}/{runs} diverged"
-        goals = [say_seconds(row["seconds_to_target"]), say_bytes(row["bytes_to_target"])]
-        if 0 < reached < runs:
-            goals = [f"{reached}/{runs} runs"] * 2
+        sent = [say_bytes(row["bytes_sent"]), *([say_bytes(row["raw_bytes_sent"])] if scaled else [])]
         cells.append(
             [
-                *(str(row["method"]), *([str(runs)] if seeds else []), final, *goals),
-                *(say_seconds(row["virtual_seconds"]), say_bytes(row["bytes_sent"])),
-                f"{row['utilization']:.0%}",
+                str(row["method"]),
+                *([str(int(row["runs"]))] if seeds else []),
+                *([] if metric is None else _measured(row, metric)),
+                *(say_seconds(row["virtual_seconds"]), *sent, f"{row['utilization']:.0%}"),
             ]
         )
     return cells
 
 
+def _measured(row: Mapping[Hashable, Any], metric: str) -> list[str]:
+    """The cells about the metric: its final value, and the seconds and bytes to the target."""
+    runs, reached, diverged = int(row["runs"]), int(row["reached"]), int(row["diverged"])
+    final = f"{row[f'final_{metric}']:.4g}"
+    if diverged:
+        final = "diverged" if diverged == runs else f"{diverged}/{runs} diverged"
+    if 0 < reached < runs:
+        return [final, *[f"{reached}/{runs} runs"] * 2]
+    return [final, say_seconds(row["seconds_to_target"]), say_bytes(row["bytes_to_target"])]
+
+
+def _costs(group: Group) -> dict[str, object]:
+    """What is known of every run, whatever it recorded."""
+    manifests = [run.manifest for run in group.runs]
+    return {
+        "method": group.name,
+        "runs": len(manifests),
+        "virtual_seconds": float(np.mean([manifest.virtual_seconds for manifest in manifests])),
+        "steps": float(np.mean([manifest.steps for manifest in manifests])),
+        "bytes_sent": float(np.mean([manifest.bytes_sent for manifest in manifests])),
+        "raw_bytes_sent": float(np.mean([manifest.raw_bytes_sent for manifest in manifests])),
+        "utilization": float(np.mean([manifest.utilization for manifest in manifests])),
+    }
+
+
 def _row(group: Group, target: float | None, metric: str) -> dict[str, object]:
-    runs = group.runs
+    runs, costs = group.runs, _costs(group)
     times = [inf if target is None else run.time_to(metric, target) for run in runs]
     sizes = [inf if target is None else run.bytes_to(metric, target) for run in runs]
     return {
-        "method": group.name,
-        "runs": len(runs),
+        "method": costs.pop("method"),
+        "runs": costs.pop("runs"),
         f"final_{metric}": float(np.mean([run.final(metric) for run in runs])),
         "seconds_to_target": float(np.mean(times)),
         "bytes_to_target": float(np.mean(sizes)),
         "reached": sum(isfinite(time) for time in times),
-        "virtual_seconds": float(np.mean([run.manifest.virtual_seconds for run in runs])),
-        "steps": float(np.mean([run.manifest.steps for run in runs])),
-        "bytes_sent": float(np.mean([run.manifest.bytes_sent for run in runs])),
-        "utilization": float(np.mean([run.manifest.utilization for run in runs])),
+        **costs,
         "diverged": group.diverged(metric),
     }
 

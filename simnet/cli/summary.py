@@ -14,7 +14,8 @@ def print_json(runs: Sequence[Run]) -> None:
 
 
 def print_table(runs: Sequence[Run]) -> None:
-    """The comparison table."""
+    """The comparison table; of timing-only runs, which have no loss, without columns about it."""
     from simnet_analysis import comparison_table, format_table
 
-    typer.echo(format_table(comparison_table(runs)))
+    metric = "loss" if any(run.manifest.final for run in runs) else None
+    typer.echo(format_table(comparison_table(runs, metric=metric)))

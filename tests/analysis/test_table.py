@@ -29,6 +29,7 @@ def test_values_by_hand(make_run: MakeRun) -> None:
             "virtual_seconds": 120.0,
             "steps": 20.0,
             "bytes_sent": 2e6,
+            "raw_bytes_sent": 2e6,
             "utilization": 0.5,
             "diverged": 0,
         },
@@ -42,6 +43,7 @@ def test_values_by_hand(make_run: MakeRun) -> None:
             "virtual_seconds": 120.0,
             "steps": 4.0,
             "bytes_sent": 8e6,
+            "raw_bytes_sent": 8e6,
             "utilization": 0.1,
             "diverged": 0,
         },
@@ -55,6 +57,23 @@ def test_the_text_says_units_and_aligns(make_run: MakeRun) -> None:
         "------  ----------  -----------  ------------  ------------  ----------  -----------",
         "fast             1         60 s          1 MB         2 min        2 MB          50%",
         "slow           2.5        2 min          8 MB         2 min        8 MB          10%",
+    ]
+
+
+def test_raw_and_charged_bytes_stand_side_by_side_where_they_differ(make_run: MakeRun) -> None:
+    table = comparison_table([make_run("slow", SLOW), make_run("fast", FAST)])
+    table["raw_bytes_sent"] = [5e3, 4e3]
+    cells = table_cells(table)
+    assert cells[0][5:7] == ["bytes sent", "raw bytes"]
+    assert [row[5:7] for row in cells[1:]] == [["2 MB", "5 kB"], ["8 MB", "4 kB"]]
+
+
+def test_without_a_metric_the_table_is_of_time_and_bytes(make_run: MakeRun) -> None:
+    cells = table_cells(comparison_table([make_run("slow", SLOW), make_run("fast", FAST)], metric=None))
+    assert cells == [
+        ["method", "virtual time", "bytes sent", "utilization"],
+        ["slow", "2 min", "8 MB", "50%"],
+        ["fast", "2 min", "2 MB", "50%"],
     ]
 
 
