@@ -36,6 +36,10 @@ class Machine:
             raise ValueError("this machine holds no training data, so there is no gradient to compute on it")
         return self.seconds(self.gradient_flops)
 
+    def forward_seconds(self) -> float:
+        """Seconds of a forward pass over one batch: a third of a gradient (Kaplan et al., 2020)."""
+        return self.gradient_seconds() / 3
+
     def optimizer_seconds(self) -> float:
         """Seconds of one step of the task's optimizer."""
         return self.seconds(self.optimizer_flops)

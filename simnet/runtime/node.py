@@ -143,18 +143,37 @@ class Node(ABC):
         """False once the scenario's `stop` says that this node has done enough."""
 
     @abstractmethod
-    async def train(self, steps: int | None = None, *, until: Task[Any] | None = None) -> int:
+    async def train(
+        self,
+        steps: int | None = None,
+        *,
+        until: Task[Any] | None = None,
+        lr_scale: float = 1.0,
+        only: slice | Tensor | None = None,
+    ) -> int:
         """Advance `params` by real optimizer steps on this node's data; return how many were taken.
 
         With `until`, as many whole steps as fit before that task ends. Never more than the scenario's
-        step budget leaves. Raises `ValueError` unless exactly one of `steps` (>= 1) and `until` is given, and
-        `RuntimeError` if another task assigned `params` meanwhile (that work would be lost; overlap with
-        :meth:`gradient` and :meth:`step` instead).
+        step budget leaves. Every step is `lr_scale` times as long as the optimizer's own. `only` names the
+        coordinates that are trained (a slice, a bool mask `[d]` or indices); the others and their optimizer
+        state stay as they are, and the time is that of whole steps.
+
+        Raises `ValueError` unless exactly one of `steps` (>= 1) and `until` is given, or where `lr_scale` or
+        `only` mean nothing, and `RuntimeError` if another task assigned `params` meanwhile (that work would
+        be lost; overlap with :meth:`gradient` and :meth:`step` instead).
         """
 
     @abstractmethod
     async def gradient(self, params: Tensor | None = None) -> Gradient:
         """The gradient on this node's next minibatch, at `params` (default: its own, as of now)."""
+
+    @abstractmethod
+    async def loss(self, params: Tensor | None = None) -> float:
+        """The mean loss at `params` (default: its own) on the minibatch that this node would draw next.
+
+        The batch is not used up: several candidates can be compared on the same samples. Takes the time of a
+        forward pass.
+        """
 
     @abstractmethod
     async def step(self, gradient: Tensor) -> None:

@@ -96,7 +96,14 @@ class SimulatedNode(Node):
 
     # -- computation ----------------------------------------------------------------------------------
 
-    async def train(self, steps: int | None = None, *, until: Task[Any] | None = None) -> int:
+    async def train(
+        self,
+        steps: int | None = None,
+        *,
+        until: Task[Any] | None = None,
+        lr_scale: float = 1.0,
+        only: slice | Tensor | None = None,
+    ) -> int:
         if (steps is None) == (until is None):
             raise ValueError("train() takes either steps or until")
         if steps is not None and steps < 1:
@@ -115,7 +122,9 @@ class SimulatedNode(Node):
                 steps = min(steps or 0, self._run.steps_left(self))
             if steps < 1:
                 return 0
-            job = self._run.engine.submit_train(self.rank, before, state, steps, self.batches_drawn)
+            job = self._run.engine.submit_train(
+                *(self.rank, before, state, steps, self.batches_drawn), lr_scale=lr_scale, only=only
+            )
             self.batches_drawn += steps
             seconds = steps * step_seconds if until is None else None
             result = await self._finish("train", job, seconds, gradients=steps, steps=steps)
@@ -138,6 +147,13 @@ class SimulatedNode(Node):
         loss = float(result.loss)
         self._run.recorder.metric(self.now, self.id, self.steps, "train_loss", loss)
         return Gradient(loss, result.vector)
+
+    async def loss(self, params: Tensor | None = None) -> float:
+        with self._device.request() as turn:
+            await self.wait(turn, "its device")
+            at = self._params if params is None else params
+            job = self._run.engine.submit_loss(self.rank, at, self.batches_drawn)
+            return float(await self._finish("loss", job, self._machine.forward_seconds()))
 
     async def step(self, gradient: Tensor) -> None:
         with self._device.request() as turn:
