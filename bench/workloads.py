@@ -79,16 +79,16 @@ def workloads() -> list[Workload]:
     """Those that the project has set itself goals for."""
     cores = os.cpu_count() or 1
     return [
-        _images("32 x MLP 64-64-10, batch 32", 5.0, cores, 32, (64,), lambda: MLP(64, 10, (64,))),
-        _images("128 x MLP 64-64-10, batch 32", 6.0, cores, 128, (64,), lambda: MLP(64, 10, (64,))),
-        _images("8 x MLP 784-128-10, batch 32", 1.4, 1, 8, (784,), lambda: MLP(784, 10, (128,))),
-        _images("32 x CNN 8 x 8, batch 32", 2.5, cores, 32, (1, 8, 8), lambda: CNN((1, 8, 8), 10)),
-        _text("16 x GPT width 64, context 64, batch 8", 1.4, cores, 16, 8, 64, 64),
-        _text("32 x GPT width 32, context 32, batch 4", 3.0, cores, 32, 4, 32, 32),
+        images("32 x MLP 64-64-10, batch 32", 5.0, cores, 32, (64,), lambda: MLP(64, 10, (64,))),
+        images("128 x MLP 64-64-10, batch 32", 6.0, cores, 128, (64,), lambda: MLP(64, 10, (64,))),
+        images("8 x MLP 784-128-10, batch 32", 1.4, 1, 8, (784,), lambda: MLP(784, 10, (128,))),
+        images("32 x CNN 8 x 8, batch 32", 2.5, cores, 32, (1, 8, 8), lambda: CNN((1, 8, 8), 10)),
+        text("16 x GPT width 64, context 64, batch 8", 1.4, cores, 16, 8, 64, 64),
+        text("32 x GPT width 32, context 32, batch 4", 3.0, cores, 32, 4, 32, 32),
     ]
 
 
-def _images(
+def images(
     name: str,
     target: float,
     threads: int,
@@ -96,6 +96,7 @@ def _images(
     shape: tuple[int, ...],
     make_model: Callable[[], nn.Module],
 ) -> Workload:
+    """A classifier of ten kinds of random images, trained by SGD on batches of 32."""
     draws = torch.Generator().manual_seed(0)
     return Workload(
         *(name, target, threads, 32, 100, 10),
@@ -107,14 +108,15 @@ def _images(
     )
 
 
-def _text(
+def text(
     name: str, target: float, threads: int, workers: int, batch: int, context: int, width: int
 ) -> Workload:
+    """A GPT over random bytes, trained by AdamW."""
     draws = torch.Generator().manual_seed(0)
-    text = torch.randint(0, 256, (workers, 512, context + 1), generator=draws)
+    windows = torch.randint(0, 256, (workers, 512, context + 1), generator=draws)
     return Workload(
         *(name, target, threads, batch, 40, 10),
-        *(text[..., :-1], text[..., 1:]),
+        *(windows[..., :-1], windows[..., 1:]),
         lambda: GPT(256, layers=2, width=width, heads=4, context=context),
         AdamW(lr=3e-4),
         lambda params: torch.optim.AdamW(params, lr=3e-4),

@@ -24,6 +24,10 @@ from simnet.compute.steps import PartialSteps
 
 T = TypeVar("T")
 
+JOINT_PARAMETER_BYTES = {"cpu": 16 * 2**20}
+"""Parameters that one joint computation takes at most. On a CPU more workers are slower together than in
+parts: their vectors leave the caches, and the C library's allocator gives large blocks back at each step."""
+
 
 def run_training(shard: Shard, jobs: Sequence[TrainJob]) -> None:
     """Run train jobs: those with one batch size together, apart from those with steps of another kind."""
@@ -80,8 +84,10 @@ def rows_in_group(shard: Shard, batch_size: int, copies: int) -> int:
     `copies` says how often a vector is there besides parameters, gradient and what layers need in between.
     """
     program = shard.program
-    row = program.initial_params.nbytes * (3 + copies) + 2 * batch_size * program.activation_bytes
-    return max(1, int(shard.group_bytes // row))
+    size = program.initial_params.nbytes
+    fitting = shard.group_bytes // (size * (3 + copies) + 2 * batch_size * program.activation_bytes)
+    quick = JOINT_PARAMETER_BYTES.get(shard.device.type, fitting * size) // size
+    return max(1, int(min(fitting, quick)))
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

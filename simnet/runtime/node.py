@@ -160,18 +160,22 @@ class Node(ABC):
         *,
         until: Task[Any] | None = None,
         on_layer: OnLayer | None = None,
+        lr_scale: float = 1.0,
+        only: slice | Tensor | None = None,
     ) -> int:
         """Advance `params` by real optimizer steps on this node's data; return how many were taken.
 
         With `until`, as many whole steps as fit before that task ends. Never more than the scenario's
         step budget leaves. `on_layer` is called during the last of `steps`, at the instant at which the
         backward pass has left a layer, the last layer first, with that layer's new parameters: each layer is
-        stepped as soon as its gradient is there.
+        stepped as soon as its gradient is there. Every step is `lr_scale` times as long as the optimizer's
+        own. `only` names the coordinates that are trained (a slice, a bool mask `[d]` or indices); the
+        others and their optimizer state stay as they are, and the time is that of whole steps.
 
-        Raises `ValueError` unless exactly one of `steps` (>= 1) and `until` is given, and for `on_layer`
-        beside `until` or with an optimizer that needs the whole gradient first (`clip_norm`);
-        `RuntimeError` if another task assigned `params` meanwhile (that work would be lost; overlap with
-        :meth:`gradient` and :meth:`step` instead).
+        Raises `ValueError` unless exactly one of `steps` (>= 1) and `until` is given, for `on_layer` beside
+        `until` or with an optimizer that needs the whole gradient first (`clip_norm`), and where `lr_scale`
+        or `only` mean nothing; `RuntimeError` if another task assigned `params` meanwhile (that work would be
+        lost; overlap with :meth:`gradient` and :meth:`step` instead).
         """
 
     @abstractmethod
@@ -181,6 +185,14 @@ class Node(ABC):
         `on_layer` is called at the instant at which the backward pass has left a layer, the last layer
         first, with that layer's gradient. The forward pass takes a third of the time; each layer
         takes a share of the rest that is in proportion to its parameters.
+        """
+
+    @abstractmethod
+    async def loss(self, params: Tensor | None = None) -> float:
+        """The mean loss at `params` (default: its own) on the minibatch that this node would draw next.
+
+        The batch is not used up: several candidates can be compared on the same samples. Takes the time of a
+        forward pass.
         """
 
     @abstractmethod

@@ -126,6 +126,8 @@ class SimulatedNode(Node):
         *,
         until: Task[Any] | None = None,
         on_layer: OnLayer | None = None,
+        lr_scale: float = 1.0,
+        only: slice | Tensor | None = None,
     ) -> int:
         if (steps is None) == (until is None):
             raise ValueError("train() takes either steps or until")
@@ -150,7 +152,9 @@ class SimulatedNode(Node):
                 steps = min(steps or 0, self._run.steps_left(self))
             if steps < 1:
                 return 0
-            job = self._run.engine.submit_train(self.rank, before, state, steps, self.batches_drawn)
+            job = self._run.engine.submit_train(
+                *(self.rank, before, state, steps, self.batches_drawn), lr_scale=lr_scale, only=only
+            )
             self.batches_drawn += steps
             if on_layer is not None:
                 result = await self._layer_by_layer("train", job, on_layer, steps)
@@ -183,6 +187,13 @@ class SimulatedNode(Node):
         loss = float(result.loss)
         self._run.recorder.metric(self.now, self.id, self.steps, "train_loss", loss)
         return Gradient(loss, result.vector)
+
+    async def loss(self, params: Tensor | None = None) -> float:
+        with self._device.request() as turn:
+            await self.wait(turn, "its device")
+            at = self._params if params is None else params
+            job = self._run.engine.submit_loss(self.rank, at, self.batches_drawn)
+            return float(await self._finish("loss", job, self._machine.forward_seconds()))
 
     async def step(self, gradient: Tensor) -> None:
         with self._device.request() as turn:

@@ -41,6 +41,7 @@ def pool_task(
     targets: Tensor,
     batch_sizes: Sequence[int],
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+    dtype: torch.dtype | None = None,
 ) -> Task:
     """A task of `len(inputs)` workers: `inputs` and `targets` are `[workers, samples, ...]`."""
 
@@ -48,7 +49,7 @@ def pool_task(
         with torch.random.fork_rng():
             torch.manual_seed(5)
             model = make()
-        return model.to(inputs.dtype) if inputs.is_floating_point() else model.double()
+        return model.to(dtype or (inputs.dtype if inputs.is_floating_point() else torch.float64))
 
     return Task(
         name="pool",

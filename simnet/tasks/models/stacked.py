@@ -22,6 +22,11 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, slots: Slots) -> Tensor:
+        ctx.dtypes = rows.dtype, weight.dtype
+        if torch.is_autocast_enabled(rows.device.type):  # backward computes in what forward computed in
+            lower = torch.get_autocast_dtype(rows.device.type)
+            rows, weight = rows.to(lower), weight.to(lower)
+            bias = None if bias is None else bias.to(lower)
         ctx.save_for_backward(rows, weight)
         ctx.slots, ctx.biased = slots, bias is not None
         outputs = torch.bmm(rows, weight.transpose(1, 2))
@@ -32,13 +37,17 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
         rows, weight = ctx.saved_tensors
         weight_slot, bias_slot = ctx.slots
+        inputs_dtype, weights_dtype = ctx.dtypes
+        if weight.dtype != weights_dtype:
+            weight_slot = bias_slot = None  # they hold numbers of the weights' own precision
         # In the weight's own layout; autograd's backward of bmm would give its transpose.
         if weight_slot is None or not _written_at_once(weight_slot):
             weights = torch.bmm(gradient.transpose(1, 2), rows)
         else:
             weights = torch.bmm(gradient.transpose(1, 2), rows, out=weight_slot)
         biases = torch.sum(gradient, 1, out=bias_slot) if ctx.biased else None
-        return torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None, weights, biases, None
+        inputs = torch.bmm(gradient, weight).to(inputs_dtype) if ctx.needs_input_grad[0] else None
+        return inputs, weights.to(weights_dtype), None if biases is None else biases.to(weights_dtype), None
 
 
 def _written_at_once(slot: Tensor) -> bool:
