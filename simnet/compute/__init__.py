@@ -13,6 +13,7 @@ from simnet.compute.jobs import (
     TrainJob,
     TrainResult,
 )
+from simnet.compute.shard import Shard
 
 __all__ = [
     "DEVICES",
@@ -23,6 +24,7 @@ __all__ = [
     "GradientResult",
     "Job",
     "Machine",
+    "Shard",
     "StepJob",
     "StepResult",
     "TrainJob",

@@ -9,6 +9,7 @@ from torch import Tensor
 from simnet.compute.gradients import Rows
 from simnet.compute.jobs import GradientJob, GradientResult, State, StepJob, StepResult, TrainJob, TrainResult
 from simnet.compute.program import Program
+from simnet.compute.shard import Shard
 from simnet.optim import Optimizer
 
 T = TypeVar("T")
@@ -20,8 +21,9 @@ BLOCK_BYTES = 4 * 2**20
 """Size of the blocks in which batches are fetched."""
 
 
-def run_training(program: Program, optimizer: Optimizer, jobs: Sequence[TrainJob]) -> None:
+def run_training(shard: Shard, jobs: Sequence[TrainJob]) -> None:
     """Run train jobs, batch size by batch size."""
+    program, optimizer = shard.program, shard.optimizer
     sizes = program.task.batch_sizes
     for size in sorted({sizes[job.worker] for job in jobs}):
         # Longest first: who is done leaves from the end, and the others stay one slice.
@@ -31,8 +33,9 @@ def run_training(program: Program, optimizer: Optimizer, jobs: Sequence[TrainJob
             _train(program, optimizer, part)
 
 
-def run_gradients(program: Program, jobs: Sequence[GradientJob]) -> None:
+def run_gradients(shard: Shard, jobs: Sequence[GradientJob]) -> None:
     """Run gradient jobs, batch size by batch size."""
+    program = shard.program
     sizes = program.task.batch_sizes
     for size in sorted({sizes[job.worker] for job in jobs}):
         group = [job for job in jobs if sizes[job.worker] == size]
@@ -40,8 +43,9 @@ def run_gradients(program: Program, jobs: Sequence[GradientJob]) -> None:
             _gradients(program, part)
 
 
-def run_steps(optimizer: Optimizer, jobs: Sequence[StepJob]) -> None:
+def run_steps(shard: Shard, jobs: Sequence[StepJob]) -> None:
     """Run step jobs; those on the same tensors share one result."""
+    optimizer = shard.optimizer
     same: dict[tuple[int, ...], list[StepJob]] = {}
     for job in jobs:
         tensors = (job.params, job.gradient, *(job.state[name] for name in sorted(job.state)))

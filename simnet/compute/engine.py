@@ -7,18 +7,21 @@ what has the same shape goes through one stacked computation.
 
 import warnings
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-from simnet.compute.batched import run_gradients, run_steps, run_training
 from simnet.compute.evaluation import evaluate
 from simnet.compute.jobs import GradientJob, Job, State, StepJob, TrainJob
 from simnet.compute.memory import keep_freed_memory
 from simnet.compute.program import Mode, Program, build_program
+from simnet.compute.runners import RUNNERS, run_jobs
+from simnet.compute.shard import Shard
 from simnet.optim import Optimizer
 from simnet.tasks.task import Task
+
+J = TypeVar("J", bound=Job[Any])
 
 
 class Engine:
@@ -42,7 +45,8 @@ class Engine:
         keep_freed_memory()
         self._program: Program = build_program(task, self.device, mode)
         self._initial_state = {**optimizer.init(self.initial_params), **self._program.initial_buffers}
-        self._pending: dict[Job, None] = {}
+        self._shard = Shard(self._program, optimizer)
+        self._pending: dict[Job[Any], None] = {}
         for note in self.notes:
             warnings.warn(note, stacklevel=2)
 
@@ -75,32 +79,37 @@ class Engine:
             return dict(self._initial_state)
         return {**self.optimizer.init(params), **self._program.initial_buffers}
 
+    def submit(self, job: J) -> J:
+        """Ask for a job of any kind that `simnet.compute.runners.RUNNERS` knows; gives the job back.
+
+        Raises `TypeError` for another kind.
+        """
+        if type(job) not in RUNNERS:
+            known = ", ".join(kind.__name__ for kind in RUNNERS)
+            raise TypeError(f"nobody runs jobs of kind {type(job).__name__}; known: {known}")
+        self._pending[job] = None
+        return job
+
     def submit_train(
         self, worker: int, params: Tensor, state: State, steps: int, first_batch: int
     ) -> TrainJob:
         """Ask for `steps` optimizer steps of `worker` on its batches `first_batch, first_batch + 1, ...`."""
         if steps < 0:
             raise ValueError(f"steps must not be negative, got {steps}")
-        job = TrainJob(worker, params, state, steps, first_batch)
-        self._pending[job] = None
-        return job
+        return self.submit(TrainJob(worker, params, state, steps, first_batch))
 
     def submit_gradient(self, worker: int, params: Tensor, first_batch: int) -> GradientJob:
         """Ask for the gradient of `worker`'s batch `first_batch` at `params`.
 
         The model's buffers (running means and the like) are as at first and stay so.
         """
-        job = GradientJob(worker, params, first_batch)
-        self._pending[job] = None
-        return job
+        return self.submit(GradientJob(worker, params, first_batch))
 
     def submit_step(self, params: Tensor, gradient: Tensor, state: State) -> StepJob:
         """Ask for one optimizer step along `gradient`. Jobs on the same tensors are computed once."""
-        job = StepJob(params, gradient, state)
-        self._pending[job] = None
-        return job
+        return self.submit(StepJob(params, gradient, state))
 
-    def withdraw(self, job: Job) -> None:
+    def withdraw(self, job: Job[Any]) -> None:
         """Forget a job whose result nobody will need. Does nothing to a job that has run."""
         self._pending.pop(job, None)
 
@@ -108,9 +117,7 @@ class Engine:
         """Run every submitted job; each then has its `result`."""
         jobs = list(self._pending)
         self._pending.clear()
-        run_training(self._program, self.optimizer, [job for job in jobs if isinstance(job, TrainJob)])
-        run_gradients(self._program, [job for job in jobs if isinstance(job, GradientJob)])
-        run_steps(self.optimizer, [job for job in jobs if isinstance(job, StepJob)])
+        run_jobs(self._shard, jobs)
 
     def evaluate(self, params: Sequence[Tensor]) -> list[dict[str, float]]:
         """Mean loss and metrics of each flat vector on the held-out data, under the task's names.

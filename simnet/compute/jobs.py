@@ -2,15 +2,34 @@
 
 A job is submitted when its inputs are known and carries a `result` after the engine's next flush. Results are
 values: nobody mutates them, and they share no memory with anything that is mutated later.
+
+A new kind of job is a subclass of :class:`Job` and a function that runs a list of them, entered in
+`simnet.compute.runners.RUNNERS`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 from torch import Tensor
 
 State: TypeAlias = Mapping[str, Tensor]
+
+R = TypeVar("R")
+
+
+@dataclass(slots=True, eq=False)
+class Job(Generic[R]):
+    """A piece of work whose inputs are fixed; `result` is None until it has run."""
+
+    result: R | None = field(default=None, init=False)
+
+    def computed(self) -> tuple[int, int]:
+        """Gradients and optimizer steps that were really computed, told from the result.
+
+        The runtime holds them against what the clock was charged.
+        """
+        return 0, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +58,7 @@ class StepResult:
 
 
 @dataclass(slots=True, eq=False)
-class TrainJob:
+class TrainJob(Job[TrainResult]):
     """`steps` optimizer steps of `worker` from `params` and `state`, on its batches from `first_batch` on."""
 
     worker: int
@@ -47,27 +66,34 @@ class TrainJob:
     state: State
     steps: int
     first_batch: int
-    result: TrainResult | None = field(default=None, init=False)
+
+    def computed(self) -> tuple[int, int]:
+        """As many of both as there are losses."""
+        steps = 0 if self.result is None else len(self.result.losses)
+        return steps, steps
 
 
 @dataclass(slots=True, eq=False)
-class GradientJob:
+class GradientJob(Job[GradientResult]):
     """The gradient of `worker`'s batch `first_batch` at `params`."""
 
     worker: int
     params: Tensor
     first_batch: int
-    result: GradientResult | None = field(default=None, init=False)
+
+    def computed(self) -> tuple[int, int]:
+        """One gradient."""
+        return int(self.result is not None), 0
 
 
 @dataclass(slots=True, eq=False)
-class StepJob:
+class StepJob(Job[StepResult]):
     """One optimizer step from `params` and `state` along `gradient`, whoever computed it."""
 
     params: Tensor
     gradient: Tensor
     state: State
-    result: StepResult | None = field(default=None, init=False)
 
-
-Job: TypeAlias = TrainJob | GradientJob | StepJob
+    def computed(self) -> tuple[int, int]:
+        """One optimizer step."""
+        return 0, int(self.result is not None)

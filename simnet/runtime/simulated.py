@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import simpy
 from simpy.events import EventPriority
 
-from simnet.compute import Engine, GradientJob, Job, TrainJob, TrainResult
+from simnet.compute import Engine, Job
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
 from simnet.runtime.collectives import Collectives, SteppedRings
@@ -39,7 +39,7 @@ class DeadlockError(Exception):
 
 @dataclass(slots=True, eq=False)
 class _Finishing:
-    job: Job
+    job: Job[Any]
     node: SimulatedNode
     gradients: int
     steps: int
@@ -274,7 +274,7 @@ class SimulatedRun:
         """A computation starts: models are as the method left them, which is when they are evaluated."""
         self._evaluation.work_begins()
 
-    async def finish(self, job: Job, node: SimulatedNode, *, gradients: int = 0, steps: int = 0) -> Any:
+    async def finish(self, job: Job[Any], node: SimulatedNode, *, gradients: int = 0, steps: int = 0) -> Any:
         """Await the result of a job whose time has passed: all of an instant are computed in one flush."""
         entry = _Finishing(job, node, gradients, steps, self.env.event())
         if not self._finishing:
@@ -300,7 +300,7 @@ class SimulatedRun:
                 raise InvariantError(f"a job of {entry.node.id} was charged but not computed")
             self.counts["gradients_charged"] += entry.gradients
             self.counts["steps_charged"] += entry.steps
-            gradients, steps = _work_done(entry.job)
+            gradients, steps = entry.job.computed()
             self.counts["gradients_computed"] += gradients
             self.counts["steps_computed"] += steps
             if entry.node.role == "worker":
@@ -380,17 +380,6 @@ class SimulatedRun:
                     self._evaluation.latest.get("loss", inf),
                 )
             )
-
-
-def _work_done(job: Job) -> tuple[int, int]:
-    """Gradients and optimizer steps that the engine really computed for `job`, counted from its result."""
-    match job:
-        case TrainJob(result=TrainResult(losses=losses)):
-            return len(losses), len(losses)
-        case GradientJob():
-            return 1, 0
-        case _:
-            return 0, 1
 
 
 def _kind(tag: Hashable) -> str:

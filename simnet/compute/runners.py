@@ -1,0 +1,26 @@
+"""Which function runs which kind of job: the one place that a new kind is entered."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from simnet.compute.batched import run_gradients, run_steps, run_training
+from simnet.compute.jobs import GradientJob, Job, StepJob, TrainJob
+from simnet.compute.shard import Shard
+
+Runner = Callable[[Shard, Sequence[Any]], None]
+"""Runs jobs of its kind, in any grouping that it likes, and gives each its `result`."""
+
+RUNNERS: dict[type[Job[Any]], Runner] = {
+    TrainJob: run_training,
+    GradientJob: run_gradients,
+    StepJob: run_steps,
+}
+"""Kinds of jobs in the order in which a flush runs them."""
+
+
+def run_jobs(shard: Shard, jobs: Sequence[Job[Any]]) -> None:
+    """Run jobs of any kinds, each kind at once."""
+    for kind, run in RUNNERS.items():
+        mine = [job for job in jobs if type(job) is kind]
+        if mine:
+            run(shard, mine)
