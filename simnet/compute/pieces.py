@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from simnet.compute.layout import Layout
 from simnet.tasks.models import stacked
@@ -36,6 +37,19 @@ class Codec(Protocol):
         """The activations that enter the piece, of what was received."""
 
 
+@dataclass(frozen=True)
+class PieceCost:
+    """Work and memory of one microbatch in one piece."""
+
+    forward_flops: float
+    backward_flops: float
+    """Without computing the forward pass again."""
+    input_bytes: float
+    """What enters, which has to be kept in any case."""
+    kept_bytes: float
+    """All that autograd keeps between the passes, what enters included; parameters are not."""
+
+
 @dataclass(frozen=True, eq=False)
 class Piece:
     """Consecutive blocks of a model: a stage holds one, or several that are not neighbours."""
@@ -55,6 +69,7 @@ class Piece:
     """Of one microbatch that leaves, `[batch, ...]`."""
     stackable: bool
     """Whether every block has a `stacked_forward`, and n replicas run as one."""
+    cost: PieceCost
 
     @property
     def first(self) -> bool:
@@ -79,18 +94,19 @@ class Piece:
 
     def _plain(self, params: Mapping[str, Tensor], row: int, inputs: Tensor) -> Tensor:
         for name, block in self.blocks:
-            start = f"{name}."
             own = {
-                key.removeprefix(start): value[row] for key, value in params.items() if key.startswith(start)
+                key.removeprefix(f"{name}."): value[row]
+                for key, value in params.items()
+                if key.startswith(f"{name}.")
             }
-            inputs = torch.func.functional_call(block, own, (inputs,))
+            inputs = functional_call(block, own, (inputs,))
         return inputs
 
 
 def balanced(costs: Sequence[float], parts: int) -> list[int]:
     """How many neighbouring items each of `parts` parts gets, so that the dearest part is as cheap as can be.
 
-    Each part gets at least one item. Among equally good cuts, the one whose squared costs add up to the least.
+    Each part gets at least one item. Among cuts as good, the one whose squared costs add up to the least.
     Raises `ValueError` for fewer items than parts.
     """
     count = len(costs)

@@ -6,6 +6,14 @@ from typing import Any
 from simnet.compute.batched import run_gradients, run_steps, run_training
 from simnet.compute.jobs import GradientJob, Job, StepJob, TrainJob
 from simnet.compute.shard import Shard
+from simnet.compute.stages import (
+    PieceBackward,
+    PieceForward,
+    PieceStep,
+    run_piece_backwards,
+    run_piece_forwards,
+    run_piece_steps,
+)
 
 Runner = Callable[[Shard, Sequence[Any]], None]
 """Runs jobs of its kind, in any grouping that it likes, and gives each its `result`."""
@@ -14,6 +22,9 @@ RUNNERS: dict[type[Job[Any]], Runner] = {
     TrainJob: run_training,
     GradientJob: run_gradients,
     StepJob: run_steps,
+    PieceForward: run_piece_forwards,
+    PieceBackward: run_piece_backwards,
+    PieceStep: run_piece_steps,
 }
 """Kinds of jobs in the order in which a flush runs them."""
 

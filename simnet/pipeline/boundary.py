@@ -53,8 +53,6 @@ class Passage:
     backward: bool
     samples: tuple[int, int]
     """(replica, index of the microbatch among the replica's): names the same samples at every stage."""
-    token_ids: Tensor | None
-    """Token ids `[batch, t]`, where the task's inputs are such."""
 
 
 class Boundary:
@@ -71,7 +69,8 @@ class Boundary:
     """
 
     token_ids: ClassVar[bool] = False
-    """Whether the token ids travel with the activations; `pack` and `wire_bytes` bill them."""
+    """Whether token ids travel with the activations, for `rows.token_ids`; `pack` and `wire_bytes` bill
+    them."""
     parameters: int = 0
     """Trained parameters of its own (q): the end of its piece's flat vector, stepped by its optimizer."""
 
@@ -158,6 +157,7 @@ class Identity(BoundaryOptions):
     name: ClassVar[str] = "identity"
 
     def build(self, piece: Piece, replica: int, streams: Streams) -> Boundary:
+        """What does nothing."""
         return Boundary(piece, replica, streams)
 
 
@@ -175,6 +175,7 @@ class BFloat16(BoundaryOptions):
     name: ClassVar[str] = "bf16"
 
     def build(self, piece: Piece, replica: int, streams: Streams) -> Boundary:
+        """What rounds."""
         return _BFloat16(piece, replica, streams)
 
 
