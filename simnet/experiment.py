@@ -20,8 +20,10 @@ from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
 from simnet.compute import CostModel, Engine, count_gradient_flops
-from simnet.network import build_topology
+from simnet.network import Topology, build_topology
 from simnet.optim import Optimizer, OptimizerConfig
+from simnet.pipeline.build import build_pipeline, pipeline_task, replicas_of
+from simnet.pipeline.method import PipelineMethod
 from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
 from simnet.runtime.simulated import SimulatedRun
 from simnet.runtime.world import Progress, World
@@ -108,15 +110,35 @@ def _plans(scenario: Scenario) -> list[Plan]:
         served: build_topology(scenario, with_server=served) for served in map(_needs_server, methods)
     }
     any_topology = next(iter(topologies.values()))
-    task = build_task(scenario, device, len(any_topology.workers))
-    cost = CostModel.of(scenario, task, optimizer, any_topology)
-    threads = _threads(scenario, task)
+    shares = [_shares(scenario, method, any_topology) for method in methods]
+    tasks = {count: build_task(scenario, device, count) for count in dict.fromkeys(shares)}
     made = []
-    for entry, method in zip(scenario.algorithms, methods, strict=True):
+    for entry, method, count in zip(scenario.algorithms, methods, shares, strict=True):
         alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}, "expect": ()})
-        world = World(alone, topologies[_needs_server(method)], task, cost)
-        made.append(Plan(alone, entry.label, method, world, optimizer, device, threads))
+        world = _world(alone, method, topologies[_needs_server(method)], tasks[count], optimizer)
+        made.append(
+            Plan(alone, entry.label, method, world, optimizer, device, _threads(scenario, world.task))
+        )
     return made
+
+
+def _shares(scenario: Scenario, method: Algorithm, topology: Topology) -> int:
+    """How many shares of the data a method trains on: one per worker, or one per pipeline."""
+    if isinstance(method, PipelineMethod):
+        return replicas_of(scenario, topology)
+    return len(topology.workers)
+
+
+def _world(
+    scenario: Scenario, method: Algorithm, topology: Topology, task: Task, optimizer: Optimizer
+) -> World:
+    """What one algorithm's run stands on."""
+    if not isinstance(method, PipelineMethod):
+        return World(scenario, topology, task, CostModel.of(scenario, task, optimizer, topology))
+    task = pipeline_task(scenario, method, task)
+    cost = CostModel.of(scenario, task, optimizer, topology)
+    pipeline = build_pipeline(scenario, method, task, cost, optimizer, topology)
+    return World(scenario, topology, task, cost, pipeline)
 
 
 def _needs_server(method: Algorithm) -> bool:

@@ -74,7 +74,7 @@ class CostModel:
         ]
         work = Work.of(task, optimizer, scenario.task.charge_as)
         machines = [
-            work.on(profiles[group], scenario.workers[group].speed, worker)
+            work.on(profiles[group], scenario.workers[group].speed, worker if worker < task.workers else None)
             for worker, group in enumerate(_groups_of_workers(scenario.workers, len(topology.workers)))
         ]
         server = scenario.server or ServerConfig()
