@@ -19,9 +19,8 @@ def pipe(small: Callable[..., dict[str, Any]]) -> Callable[..., Run]:
     """`pipe("pipedream", options, changes)` runs a method on a tiny GPT, one stage per node of a star."""
 
     def run(name: str, options: dict[str, Any] | None = None, changes: dict[str, Any] | None = None) -> Run:
-        mapping = small(
-            {"task": copy.deepcopy(GPT), "pipeline.stages": 4, "stop.steps": 3, **(changes or {})}
-        )
+        wanted = {"task": GPT, "pipeline.stages": 4, "stop.steps": 3, **(changes or {})}
+        mapping = small(copy.deepcopy(wanted))
         mapping["algorithms"] = [{"name": name, **(options or {})}]
         (plan,) = plans(Scenario.model_validate(mapping))
         recorder = Recorder()
