@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
-from simnet.compute import CostModel, Engine, count_gradient_flops
+from simnet.compute import CostModel, Engine, Layout, count_gradient_flops
 from simnet.network import Topology, build_topology
 from simnet.optim import Optimizer, OptimizerConfig
 from simnet.pipeline.build import build_pipeline, pipeline_task, replicas_of
@@ -113,12 +113,17 @@ def _plans(scenario: Scenario) -> list[Plan]:
     shares = [_shares(scenario, method, any_topology) for method in methods]
     tasks = {count: build_task(scenario, device, count) for count in dict.fromkeys(shares)}
     made = []
-    for entry, method, count in zip(scenario.algorithms, methods, shares, strict=True):
+    for index, (entry, method, count) in enumerate(zip(scenario.algorithms, methods, shares, strict=True)):
         alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}, "expect": ()})
-        world = _world(alone, method, topologies[_needs_server(method)], tasks[count], optimizer)
-        made.append(
-            Plan(alone, entry.label, method, world, optimizer, device, _threads(scenario, world.task))
-        )
+        topology, task, bound = topologies[_needs_server(method)], tasks[count], optimizer
+        if isinstance(method, PipelineMethod):  # whose stages bind optimizers to their own parameters
+            world = _pipeline_world(alone, method, topology, task, optimizer)
+        else:
+            bound = _bound(optimizer, task, ("task", "optimizer"))
+            method = _with_bound_optimizers(method, task, index)
+            world = World(alone, topology, task, CostModel.of(alone, task, bound, topology))
+        threads = _threads(scenario, world.task)
+        made.append(Plan(alone, entry.label, method, world, bound, device, threads))
     return made
 
 
@@ -129,16 +134,15 @@ def _shares(scenario: Scenario, method: Algorithm, topology: Topology) -> int:
     return len(topology.workers)
 
 
-def _world(
-    scenario: Scenario, method: Algorithm, topology: Topology, task: Task, optimizer: Optimizer
+def _pipeline_world(
+    scenario: Scenario, method: PipelineMethod, topology: Topology, task: Task, optimizer: Optimizer
 ) -> World:
-    """What one algorithm's run stands on."""
-    if not isinstance(method, PipelineMethod):
-        return World(scenario, topology, task, CostModel.of(scenario, task, optimizer, topology))
+    """What the run of a method with stages stands on."""
     task = pipeline_task(scenario, method, task)
     cost = CostModel.of(scenario, task, optimizer, topology)
-    pipeline = build_pipeline(scenario, method, task, cost, optimizer, topology)
-    return World(scenario, topology, task, cost, pipeline)
+    return World(
+        scenario, topology, task, cost, build_pipeline(scenario, method, task, cost, optimizer, topology)
+    )
 
 
 def _needs_server(method: Algorithm) -> bool:
@@ -306,6 +310,25 @@ def _optimizer(scenario: Scenario) -> Optimizer:
     return validated(
         _OptimizerSection, {"optimizer": {"name": entry.name, **entry.options}}, ("task",)
     ).optimizer
+
+
+def _with_bound_optimizers(method: Algorithm, task: Task, index: int) -> Algorithm:
+    """The method, its own optimizers (an outer one, a server's) bound to the model where they must be."""
+    bound = {
+        name: _bound(value, task, ("algorithms", index, name))
+        for name, value in method
+        if isinstance(value, Optimizer) and value.needs_layout
+    }
+    return method.model_copy(update=bound) if bound else method
+
+
+def _bound(optimizer: Optimizer, task: Task, path: tuple[str | int, ...]) -> Optimizer:
+    if not optimizer.needs_layout:
+        return optimizer
+    try:
+        return optimizer.with_layout(Layout.of(task.make_model()))
+    except ValueError as error:
+        raise ScenarioError.at(path, str(error), given=optimizer.name) from None
 
 
 def _torch_device(scenario: Scenario) -> torch.device:

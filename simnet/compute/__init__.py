@@ -13,6 +13,7 @@ from simnet.compute.jobs import (
     TrainJob,
     TrainResult,
 )
+from simnet.compute.layout import Layout
 from simnet.compute.shard import Shard
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "GradientJob",
     "GradientResult",
     "Job",
+    "Layout",
     "Machine",
     "Shard",
     "StepJob",

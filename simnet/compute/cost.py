@@ -110,7 +110,7 @@ class Work:
             parameters=parameters,
             charged_parameters=charged,
             gradient_flops=tuple(by_size[size] for size in task.batch_sizes),
-            optimizer_flops=optimizer.flops_per_parameter * charged,
+            optimizer_flops=optimizer.step_flops(charged),
         )
 
     def on(self, profile: DeviceProfile, speed: float = 1.0, worker: int | None = None) -> Machine:

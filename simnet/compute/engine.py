@@ -40,12 +40,12 @@ class Engine:
         mode: Literal["auto", "stacked", "vmap", "loop"] = "auto",
     ) -> None:
         self.task = task
-        self.optimizer = optimizer
         self.device = torch.device(device)
         keep_freed_memory()
         self._program: Program = build_program(task, self.device, mode)
-        self._initial_state = {**optimizer.init(self.initial_params), **self._program.initial_buffers}
-        self._shard = Shard(self._program, optimizer)
+        self.optimizer = optimizer.with_layout(self._program.layout)
+        self._initial_state = {**self.optimizer.init(self.initial_params), **self._program.initial_buffers}
+        self._shard = Shard(self._program, self.optimizer)
         self._pending: dict[Job[Any], None] = {}
         for note in self.notes:
             warnings.warn(note, stacklevel=2)
