@@ -65,13 +65,20 @@ def chain(blocks: Iterable[tuple[str, nn.Module]], params: Mapping[str, Tensor],
     return inputs
 
 
-def conv2d(images: Tensor, weight: Tensor, bias: Tensor, padding: int = 0) -> Tensor:
+def conv2d(
+    images: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0
+) -> Tensor:
     """n convolutions: images `[batch, n * i, height, width]`, weight `[n, o, i, k, k]`, bias `[n, o]`.
 
     Gives `[batch, n * o, height, width]`; see `side_by_side` for that form.
     """
-    weights = weight.flatten(0, 1)
-    return F.conv2d(images, weights, bias.flatten(), padding=padding, groups=len(weight))
+    biases = None if bias is None else bias.flatten()
+    return F.conv2d(images, weight.flatten(0, 1), biases, stride, padding, groups=len(weight))
+
+
+def group_norm(images: Tensor, groups: int, weight: Tensor, bias: Tensor) -> Tensor:
+    """n group norms: images `[batch, n * c, height, width]`, weight and bias `[n, c]`, `groups` for each."""
+    return F.group_norm(images, len(weight) * groups, weight.flatten(), bias.flatten())
 
 
 def side_by_side(images: Tensor) -> Tensor:
