@@ -139,7 +139,7 @@ def _pipeline_world(
 ) -> World:
     """What the run of a method with stages stands on."""
     task = pipeline_task(scenario, method, task)
-    cost = CostModel.of(scenario, task, optimizer, topology)
+    cost = CostModel.of(scenario, task, _bound(optimizer, task, ("task", "optimizer")), topology)
     return World(
         scenario, topology, task, cost, build_pipeline(scenario, method, task, cost, optimizer, topology)
     )
@@ -176,7 +176,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
     recorder = Recorder()
     with _torch_threads(plan.threads):
         started = time.perf_counter()
-        engine = Engine(plan.world.task, plan.optimizer, plan.device)
+        engine = Engine.of(plan.world.task, plan.optimizer, plan.device, plan.scenario.engine)
         progress = None if watch is None else lambda state: watch(plan.label, state)
         simulated = SimulatedRun(plan.world, plan.method, engine, recorder, progress)
         try:
@@ -197,6 +197,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
         platform=platform.platform(),
         device=str(plan.device),
         engine=engine.choice,
+        engine_settings=engine.settings,
         torch_threads=plan.threads,
         wall_seconds=wall_seconds,
         virtual_seconds=outcome.virtual_seconds,

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from simnet.scenario.collectives import AllReduce, Broadcast
+from simnet.scenario.engine import EngineConfig
 from simnet.scenario.errors import Path, Problem, ScenarioError, describe
 from simnet.scenario.expect import parse_expectation
 from simnet.scenario.fields import (
@@ -343,6 +344,7 @@ class Scenario(Section):
     threads: PositiveInteger | None = Field(
         None, description="torch threads; if not given, one for small models and all cores for large ones."
     )
+    engine: EngineConfig = Field(EngineConfig(), description="How torch does the workers' work.")
     network: NetworkConfig = Field(description="The network between the workers.")
     workers: Annotated[tuple[WorkerGroup, ...], BeforeValidator(_one_group_or_more), Field(min_length=1)] = (
         Field(description="The machines: one group of equal workers, or a list of groups.")

@@ -29,9 +29,20 @@ class _Linear(torch.autograd.Function):
         rows, weight = ctx.saved_tensors
         weight_slot, bias_slot = ctx.slots
         # In the weight's own layout; autograd's backward of bmm would give its transpose.
-        weights = torch.bmm(gradient.transpose(1, 2), rows, out=weight_slot)
+        if weight_slot is None or not _written_at_once(weight_slot):
+            weights = torch.bmm(gradient.transpose(1, 2), rows)
+        else:
+            weights = torch.bmm(gradient.transpose(1, 2), rows, out=weight_slot)
         biases = torch.sum(gradient, 1, out=bias_slot) if ctx.biased else None
         return torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None, weights, biases, None
+
+
+def _written_at_once(slot: Tensor) -> bool:
+    # A slot has gaps between workers. On a CPU, torch then multiplies worker after worker, which for small
+    # matrices or on several threads costs more than a product without gaps and a copy.
+    return (
+        slot.is_contiguous() or slot.is_cuda or (torch.get_num_threads() == 1 and slot[0].numel() > 1 << 14)
+    )
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
