@@ -19,7 +19,8 @@ class NesterovAsync(PipelineMethod):
 
     Ajanthan et al., 2025 ("Nesterov method for asynchronous pipeline parallel optimization"): PipeDream's
     execution, with `d_t = gamma (w_t - w_{t-1})` and
-    `w_{t+1} = w_t + d_t - lr (1 - gamma) g(w_{t-tau} + d_{t-tau})`, for which NAdam with decoupled weight decay stands. It takes learning rate, weight decay, clipping (per
+    `w_{t+1} = w_t + d_t - lr (1 - gamma) g(w_{t-tau} + d_{t-tau})`, for which NAdam with decoupled weight
+    decay stands. It takes learning rate, weight decay, clipping (per
     stage) and schedule from the task's optimizer. Without `stash` no weights are kept: the backward pass sees
     the latest ones, beta1 rises from `last_beta1` at the last stage to `beta1` towards the first, and the
     learning rate is `lr / tau^(p (1 - min(t / T, 1)))`, tau being the measured age of the stage's gradients.
