@@ -131,7 +131,7 @@ def _plans(scenario: Scenario) -> list[Plan]:
 def _shares(scenario: Scenario, method: Algorithm, topology: Topology) -> int:
     """How many shares of the data a method trains on: one per worker, or one per pipeline."""
     if isinstance(method, PipelineMethod):
-        return replicas_of(scenario, topology)
+        return replicas_of(scenario, topology.workers)
     return len(topology.workers)
 
 
@@ -150,7 +150,11 @@ def _pipeline_world(
     task = pipeline_task(scenario, method, task)
     cost = CostModel.of(scenario, task, _bound(optimizer, task, ("task", "optimizer")), topology)
     return World(
-        scenario, topology, task, cost, build_pipeline(scenario, method, task, cost, optimizer, topology)
+        scenario,
+        topology,
+        task,
+        cost,
+        build_pipeline(scenario, method, task, cost, optimizer, topology.workers),
     )
 
 

@@ -7,18 +7,17 @@ from torch import nn
 from simnet.compute import CostModel
 from simnet.compute.cutting import cut_model
 from simnet.compute.pieces import Piece
-from simnet.network import Topology
 from simnet.optim import Optimizer
 from simnet.pipeline.method import PipelineMethod
 from simnet.runtime.pipeline_world import PipelineWorld
-from simnet.scenario import PipelineConfig, Scenario, ScenarioError
+from simnet.scenario import PipelineConfig, Scenario, ScenarioError, nearest, one_of
 from simnet.tasks import Task
 from simnet.tasks.blocks import model_blocks
 
 
-def replicas_of(scenario: Scenario, topology: Topology) -> int:
+def replicas_of(scenario: Scenario, workers: tuple[str, ...]) -> int:
     """How many pipelines the scenario has side by side. Raises `ScenarioError` where it has none."""
-    return len(_hosts(_config(scenario), topology.workers))
+    return len(_hosts(_config(scenario), workers))
 
 
 def pipeline_task(scenario: Scenario, method: PipelineMethod, task: Task) -> Task:
@@ -43,18 +42,21 @@ def build_pipeline(
     task: Task,
     cost: CostModel,
     optimizer: Optimizer,
-    topology: Topology,
+    workers: tuple[str, ...],
 ) -> PipelineWorld:
-    """The pipelines of a method's run.
+    """The pipelines of a method's run, on hosts among `workers`.
 
     Raises `ScenarioError` where stages do not fit on the hosts, the model cannot be cut so often, workers'
     batches differ in size, or a larger model is charged without saying how large its activations are.
     """
     config = _config(scenario)
-    hosts = _hosts(config, topology.workers)
+    hosts = _hosts(config, workers)
     if scenario.task.batch_size == "full":
         raise ScenarioError.at(
-            ("task", "batch_size"), "a pipeline's microbatches have one size", "full", "a number of samples"
+            ("task", "batch_size"),
+            "a pipeline's microbatches have one size",
+            given="full",
+            expected="a number of samples",
         )
     if scenario.task.charge_as is not None and config.charge_as is None:
         raise ScenarioError.at(
@@ -66,7 +68,7 @@ def build_pipeline(
     counted = sum(piece.cost.forward_flops + piece.cost.backward_flops for piece in pieces)
     charged = cost.machines[0].gradient_flops
     assert charged is not None, "the first host has a replica's data"
-    place = {host: index for index, host in enumerate(topology.workers)}
+    place = {host: index for index, host in enumerate(workers)}
     return PipelineWorld(
         hosts=hosts,
         machines=tuple(tuple(place[host] for host in row) for row in hosts),
@@ -99,14 +101,20 @@ def _hosts(config: PipelineConfig, workers: tuple[str, ...]) -> tuple[tuple[str,
             for stage, host in enumerate(row):
                 if host not in workers:
                     raise ScenarioError.at(
-                        ("pipeline", "placement", replica, stage), "no such host", host, ", ".join(workers)
+                        ("pipeline", "placement", replica, stage),
+                        "no such host",
+                        given=host,
+                        expected=one_of(workers),
+                        suggestion=nearest(host, workers),
                     )
         return config.placement
     replicas = len(workers) // stages if config.replicas is None else config.replicas
     if replicas < 1 or replicas * stages > len(workers):
-        wanted = f"{max(1, replicas)} x {stages} hosts"
         raise ScenarioError.at(
-            ("pipeline", "stages"), f"there are {len(workers)} hosts", stages, f"at least {wanted}"
+            ("pipeline", "stages"),
+            f"{max(1, replicas)} x {stages} stages need as many hosts, and there are {len(workers)}",
+            given=stages,
+            expected="more workers, or fewer stages or replicas",
         )
     if config.placement == "stage-major":
         return tuple(

@@ -14,7 +14,7 @@ from simnet.compute import Engine, Job
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
 from simnet.runtime.collectives import Collectives, SteppedRings
-from simnet.runtime.evaluation import Evaluation
+from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
 from simnet.runtime.node import Cancelled, Encoded, Message
 from simnet.runtime.payload import payload_bytes
@@ -93,6 +93,8 @@ class SimulatedRun:
         )
         self._trained_role = STAGE if STAGE in self.members else "worker"
         self._workers = [self.nodes[name] for name in self.members[self._trained_role]]
+        local: Sequence[HasModel]
+        evaluated: Sequence[HasModel]
         if self.pipeline is not None and self._trained_role == STAGE:
             local = evaluated = whole_models(self.pipeline, self.nodes, engine.initial_params)
         else:
@@ -103,7 +105,8 @@ class SimulatedRun:
     def _place(self) -> tuple[dict[str, tuple[str, ...]], dict[str, SimulatedNode]]:
         """Put each role of the method on its hosts: workers on theirs, a server on the server's."""
         members: dict[str, tuple[str, ...]] = {}
-        self.members, nodes = members, {}
+        nodes: dict[str, SimulatedNode] = {}
+        self.members = members
         for role in self._method.roles():
             if role == STAGE:
                 assert self.pipeline is not None, "a world for a method with stages has a pipeline"

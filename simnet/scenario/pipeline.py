@@ -62,16 +62,21 @@ class PipelineConfig(Section):
             if len(hosts) != self.stages:
                 raise ScenarioError.at(
                     ("placement", replica),
-                    f"{len(hosts)} hosts",
-                    list(hosts),
-                    f"{self.stages}, one per stage",
+                    f"{len(hosts)} hosts for {self.stages} stages",
+                    given=list(hosts),
+                    expected="one host per stage",
                 )
         every: list[Any] = [host for hosts in self.placement for host in hosts]
         twice = sorted({host for host in every if every.count(host) > 1})
         if twice:
-            raise ScenarioError.at(("placement",), "a host has one stage", twice[0], "hosts that differ")
+            raise ScenarioError.at(
+                ("placement",), "a host has one stage", given=twice[0], expected="hosts that differ"
+            )
         if self.replicas not in (None, len(self.placement)):
             raise ScenarioError.at(
-                ("replicas",), "not what `placement` says", self.replicas, str(len(self.placement))
+                ("replicas",),
+                "not what `placement` says",
+                given=self.replicas,
+                expected=str(len(self.placement)),
             )
         return self
