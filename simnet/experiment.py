@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
-from simnet.compute import CostModel, Engine, Layout, count_gradient_flops
+from simnet.compute import CostModel, Engine, Layout, TimingEngine, check_memory, count_gradient_flops
 from simnet.network import Topology, build_topology
 from simnet.optim import Optimizer, OptimizerConfig
 from simnet.pipeline.build import build_pipeline, pipeline_task, replicas_of
@@ -30,6 +30,7 @@ from simnet.runtime.world import Progress, World
 from simnet.scenario import (
     AlgorithmEntry,
     Document,
+    Problem,
     Scenario,
     ScenarioError,
     canonical,
@@ -42,7 +43,7 @@ from simnet.scenario import (
     validated,
 )
 from simnet.scenario import Outcome as ExpectationOutcome
-from simnet.tasks import Task, build_task
+from simnet.tasks import SyntheticTask, Task, build_task
 
 MANY_FLOPS = 1e10
 """FLOPs of one gradient of all workers together from which on torch gets all cores: about 0.1 s on one."""
@@ -68,7 +69,8 @@ class Plan:
     label: str
     method: Algorithm
     world: World
-    optimizer: Optimizer
+    optimizer: Optimizer | None
+    """None in a timing-only run."""
     device: torch.device
     threads: int
     """CPU threads that torch gets."""
@@ -112,20 +114,30 @@ def _plans(scenario: Scenario) -> list[Plan]:
     any_topology = next(iter(topologies.values()))
     shares = [_shares(scenario, method, any_topology) for method in methods]
     tasks = {count: build_task(scenario, device, count) for count in dict.fromkeys(shares)}
+    synthetic = any(isinstance(task, SyntheticTask) for task in tasks.values())
+    if synthetic:
+        _check_timing_only(scenario, methods)
     made = []
     for index, (entry, method, count) in enumerate(zip(scenario.algorithms, methods, shares, strict=True)):
         alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}, "expect": ()})
         topology, task, bound = topologies[_needs_server(method)], tasks[count], optimizer
-        if isinstance(method, PipelineMethod):  # whose stages bind optimizers to their own parameters
+        if not isinstance(method, PipelineMethod):
+            if not synthetic:
+                bound = _bound(_given(optimizer), task, ("task", "optimizer"))
+                method = _with_bound_optimizers(method, task, index)
+                check_memory(scenario, task, bound, served=True in topologies)
+            world = World(alone, topology, task, CostModel.of(alone, task, bound, topology))
+        else:  # whose stages bind optimizers to their own parameters
             _check_stages(alone, method, index)
             world = _pipeline_world(alone, method, topology, task, optimizer)
-        else:
-            bound = _bound(optimizer, task, ("task", "optimizer"))
-            method = _with_bound_optimizers(method, task, index)
-            world = World(alone, topology, task, CostModel.of(alone, task, bound, topology))
         threads = _threads(scenario, world.task)
         made.append(Plan(alone, entry.label, method, world, bound, device, threads))
     return made
+
+
+def _given(optimizer: Optimizer | None) -> Optimizer:
+    assert optimizer is not None, "every task but a synthetic one has an optimizer"
+    return optimizer
 
 
 def _shares(scenario: Scenario, method: Algorithm, topology: Topology) -> int:
@@ -144,11 +156,12 @@ def _check_stages(scenario: Scenario, method: PipelineMethod, index: int) -> Non
 
 
 def _pipeline_world(
-    scenario: Scenario, method: PipelineMethod, topology: Topology, task: Task, optimizer: Optimizer
+    scenario: Scenario, method: PipelineMethod, topology: Topology, task: Task, optimizer: Optimizer | None
 ) -> World:
     """What the run of a method with stages stands on."""
     task = pipeline_task(scenario, method, task)
-    cost = CostModel.of(scenario, task, _bound(optimizer, task, ("task", "optimizer")), topology)
+    bound = None if optimizer is None else _bound(optimizer, task, ("task", "optimizer"))
+    cost = CostModel.of(scenario, task, bound, topology)
     return World(
         scenario,
         topology,
@@ -189,7 +202,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
     recorder = Recorder()
     with _torch_threads(plan.threads):
         started = time.perf_counter()
-        engine = Engine.of(plan.world.task, plan.optimizer, plan.device, plan.scenario.engine)
+        engine = make_engine(plan)
         progress = None if watch is None else lambda state: watch(plan.label, state)
         simulated = SimulatedRun(plan.world, plan.method, engine, recorder, progress)
         try:
@@ -319,8 +332,41 @@ def _method(scenario: Scenario, index: int, entry: AlgorithmEntry) -> Algorithm:
     return validated(options, entry.options, path)  # type: ignore[return-value]
 
 
-def _optimizer(scenario: Scenario) -> Optimizer:
+def make_engine(plan: Plan) -> Engine | TimingEngine:
+    """The engine that does the plan's work, or counts it."""
+    task = plan.world.task
+    if isinstance(task, SyntheticTask):
+        return TimingEngine(task)
+    assert plan.optimizer is not None, "every task but a synthetic one has an optimizer"
+    return Engine.of(task, plan.optimizer, plan.device, plan.scenario.engine)
+
+
+def _check_timing_only(scenario: Scenario, methods: Sequence[Algorithm]) -> None:
+    """Raises `ScenarioError` for methods that need values, and expectations of what is not measured."""
+    problems = [
+        Problem(
+            ("algorithms", index, "name"),
+            "what it does depends on values, and a synthetic task has none",
+            scenario.algorithms[index].name,
+            "a method whose timing does not depend on losses or gradients",
+        )
+        for index, method in enumerate(methods)
+        if method.needs_values
+    ]
+    for index, line in enumerate(scenario.expect):
+        unknown = sorted(parse_expectation(line, None).metrics - {"steps", "bytes"})
+        if unknown:
+            message = f"a synthetic task has no {', '.join(unknown)}"
+            expected = "time, bytes, utilization, or the metrics steps and bytes"
+            problems.append(Problem(("expect", index), message, line, expected))
+    if problems:
+        raise ScenarioError(problems)
+
+
+def _optimizer(scenario: Scenario) -> Optimizer | None:
     entry = scenario.task.optimizer
+    if entry is None:  # the schema lets a synthetic task alone go without
+        return None
     return validated(
         _OptimizerSection, {"optimizer": {"name": entry.name, **entry.options}}, ("task",)
     ).optimizer
@@ -379,6 +425,8 @@ def _threads(scenario: Scenario, task: Task) -> int:
     """
     if scenario.threads is not None:
         return scenario.threads
+    if isinstance(task, SyntheticTask):
+        return 1
     many = count_gradient_flops(task, 0) * task.workers >= MANY_FLOPS
     return (os.cpu_count() or 1) if many else 1
 

@@ -14,6 +14,7 @@ SHIPPED = {
     "local-sgd": "simnet.algorithms.local_sgd:LocalSGD",
     "diloco": "simnet.algorithms.diloco:DiLoCo",
     "d-psgd": "simnet.algorithms.d_psgd:DPSGD",
+    "gossip": "simnet.algorithms.gossip:Gossip",
     "ad-psgd": "simnet.algorithms.ad_psgd:ADPSGD",
     "fedavg": "simnet.algorithms.fedavg:FedAvg",
     "fedbuff": "simnet.algorithms.fedbuff:FedBuff",

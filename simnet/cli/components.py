@@ -77,7 +77,11 @@ def _devices() -> Iterator[Listed]:
     from simnet.units import format_bytes, format_flops
 
     for name, device in DEVICES.items():
-        memory = "" if device.memory is None else f", {format_bytes(device.memory)} of memory"
+        memory = (
+            ", memory not known: whether a model fits is not checked"
+            if device.memory is None
+            else f", {format_bytes(device.memory)} of memory"
+        )
         peak = (
             f"{format_flops(device.flops)} ({device.precision}), {device.achieved:.0%} of it achieved{memory}"
         )

@@ -5,7 +5,7 @@ import warnings
 
 import typer
 
-from simnet.cli import check, init, listing, plot, run, schema, topology, transfers, validate
+from simnet.cli import calibrate, check, init, listing, plot, run, schema, topology, transfers, validate
 
 app = typer.Typer(
     name="simnet",
@@ -24,6 +24,7 @@ app.command("topology")(topology.topology)
 app.command("transfers")(transfers.transfers)
 app.command("plot")(plot.plot)
 app.command("list")(listing.list_)
+app.command("calibrate")(calibrate.calibrate)
 app.command("init")(init.init)
 app.command("schema")(schema.schema)
 

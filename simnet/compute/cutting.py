@@ -1,13 +1,14 @@
 """Cutting a model into pieces, and counting what the passes through each of them cost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
+from simnet.compute.demand import NOTHING
+from simnet.compute.flops import ForwardBackward, count_demand, count_flops
 from simnet.compute.layout import Layout
 from simnet.compute.pieces import Piece, PieceCost, balanced
 from simnet.scenario import ScenarioError
@@ -15,14 +16,17 @@ from simnet.tasks.blocks import model_blocks
 from simnet.tasks.task import Task
 
 MODEL = ("task", "model")
+FREE = PieceCost(ForwardBackward(NOTHING, NOTHING), 0.0, 0.0)
 
 
-def cut_model(task: Task, pieces: int, sizes: Sequence[int] | None = None) -> tuple[Piece, ...]:
+def cut_model(
+    task: Task, pieces: int, sizes: Sequence[int] | None = None, *, traffic: bool = False
+) -> tuple[Piece, ...]:
     """The task's model in so many pieces of neighbouring blocks.
 
     `sizes` are the blocks of each piece; by default the dearest piece, in FLOPs of the forward pass, is as
-    cheap as can be. Raises `ScenarioError` for a model that cannot be cut so, or whose training changes
-    buffers or draws random numbers.
+    cheap as can be. With `traffic`, memory traffic and operations are counted too. Raises `ScenarioError` for
+    a model that cannot be cut so, or whose training changes buffers or draws random numbers.
     """
     model = task.make_model().train()
     inputs = task.batches(0, 0, 1)[0][0]
@@ -59,29 +63,60 @@ def cut_model(task: Task, pieces: int, sizes: Sequence[int] | None = None) -> tu
                 input_shape=shapes[first],
                 output_shape=shapes[first + size],
                 stackable=all(hasattr(block, "stacked_forward") for _, block in part),
-                cost=PieceCost(0.0, 0.0, 0.0, 0.0),
+                cost=FREE,
             )
         )
         start, first = start + layout.parameters, first + size
-    return _with_costs(task, made)
+    return _with_costs(task, made, traffic)
 
 
-def _with_costs(task: Task, pieces: Sequence[Piece]) -> tuple[Piece, ...]:
+def cut_evenly(parameters: int, pieces: int, shape: Sequence[int]) -> tuple[Piece, ...]:
+    """So many pieces of a model that is only a number of parameters; activations have `shape`.
+
+    Raises `ScenarioError` for fewer parameters than pieces.
+    """
+    if parameters < pieces:
+        raise ScenarioError.at(("task", "parameters"), f"{pieces} pieces need more", given=parameters)
+    bounds = [index * parameters // pieces for index in range(pieces + 1)]
+    return tuple(
+        Piece(
+            index=index,
+            pieces=pieces,
+            blocks=(),
+            layout=Layout(("all",), (torch.Size([end - start]),), (end - start,), torch.float32),
+            start=start,
+            input_shape=torch.Size(shape),
+            output_shape=torch.Size(shape),
+            stackable=True,
+            cost=FREE,
+        )
+        for index, (start, end) in enumerate(pairwise(bounds))
+    )
+
+
+def _with_costs(task: Task, pieces: Sequence[Piece], traffic: bool) -> tuple[Piece, ...]:
     """The pieces with their costs, counted by torch on one microbatch of a replica."""
     inputs, targets = task.batches(0, 0, 1)
     value, counted = inputs[0], []
+    count = count_demand if traffic else count_flops
     for piece in pieces:
-        cost, value = _piece_cost(task, piece, value, targets[0])
+        blocks = nn.Sequential(*(block for _, block in piece.blocks))
+        loss = (lambda outputs: task.loss(outputs, targets[0]).mean()) if piece.last else None
+        entering = value.detach()
+        if entering.is_floating_point() and not piece.first:
+            entering.requires_grad_()
+        value, kept = _forward(blocks, entering, loss)
+        cost = PieceCost(count(blocks, entering, loss), float(entering.nbytes), kept)
         counted.append(replace(piece, cost=cost))
     return tuple(counted)
 
 
-def _piece_cost(task: Task, piece: Piece, value: Tensor, targets: Tensor) -> tuple[PieceCost, Tensor]:
-    value = value.detach()
-    if value.is_floating_point() and not piece.first:
-        value.requires_grad_()
-    own = {tensor.untyped_storage().data_ptr() for _, block in piece.blocks for tensor in block.parameters()}
-    kept = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes()}
+def _forward(
+    blocks: nn.Module, inputs: Tensor, loss: Callable[[Tensor], Tensor] | None
+) -> tuple[Tensor, float]:
+    """Outputs, and the bytes that autograd keeps for the backward pass, the inputs included."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in blocks.parameters()}
+    kept = {inputs.untyped_storage().data_ptr(): inputs.untyped_storage().nbytes()}
 
     def pack(saved: Tensor) -> Tensor:
         storage = saved.untyped_storage()
@@ -89,35 +124,20 @@ def _piece_cost(task: Task, piece: Piece, value: Tensor, targets: Tensor) -> tup
             kept[storage.data_ptr()] = storage.nbytes()
         return saved
 
-    counter = FlopCounterMode(display=False)
-    # Attention is spelled out: the counter has no formula for the fused kernel of the CPU.
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        outputs = value
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
-            for _, block in piece.blocks:
-                outputs = block(outputs)
-            loss = task.loss(outputs, targets).mean() if piece.last else outputs
-        forward = counter.get_total_flops()
-        torch.autograd.backward(loss, torch.ones_like(loss))
-    for _, block in piece.blocks:
-        block.zero_grad(set_to_none=True)
-    cost = PieceCost(
-        forward_flops=float(forward),
-        backward_flops=float(counter.get_total_flops() - forward),
-        input_bytes=float(value.nbytes),
-        kept_bytes=float(sum(kept.values())),
-    )
-    return cost, outputs
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
+        outputs = blocks(inputs)
+        end = outputs if loss is None else loss(outputs)
+    del end
+    return outputs, float(sum(kept.values()))
 
 
 def _walk(blocks: Sequence[tuple[str, nn.Module]], inputs: Tensor) -> tuple[list[float], list[torch.Size]]:
     """Forward FLOPs of each block, and the shapes before, between and after them."""
     flops, shapes, value = [], [inputs.shape], inputs
     for _, block in blocks:
-        counter = FlopCounterMode(display=False)
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        flops.append(count_flops(block, value).forward.flops)
+        with torch.no_grad():
             value = block(value)
-        flops.append(float(counter.get_total_flops()))
         shapes.append(value.shape)
     return flops, shapes
 

@@ -3,13 +3,16 @@
 `flops` is the dense peak of the precision that the device would train in, from the maker's data sheet or
 reckoned from its units. `achieved` is the fraction that a training step gets (model FLOP utilisation,
 Chowdhery et al. 2022): reported where a report is named, otherwise a judgement, and always the first thing to
-replace by one's own measurement (`device: {flops: ..., achieved: ...}` in the scenario).
+replace by one's own measurement: `simnet calibrate` writes a profile of this machine to a file, which
+scenarios name as `device: ./my-machine.yaml`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
-from simnet.scenario import DeviceConfig, choose
+from simnet.compute.demand import Demand
+from simnet.scenario import DeviceConfig, ScenarioError, choose
 
 GB = 10**9
 GIB = 2**30
@@ -33,11 +36,37 @@ class DeviceProfile:
     """Where the peak and the memory come from."""
     achieved_source: str
     """Where the achieved fraction comes from."""
+    memory_bandwidth: float = inf
+    """Bytes per second that operations read and write; infinite where only arithmetic is charged."""
+    pooling_bandwidth: float = inf
+    """The same for pooling."""
+    operation_overhead: float = 0.0
+    """Seconds that each operation takes besides."""
+    convolution_overhead: float = 0.0
+    """The same for a convolution, instead of `operation_overhead`."""
+    attention_overhead: float = 0.0
+    """The same for a fused attention, instead of `operation_overhead`."""
 
     @property
     def rate(self) -> float:
         """FLOP/s that training gets."""
         return self.flops * self.achieved
+
+    @property
+    def charges_traffic(self) -> bool:
+        """Whether more than arithmetic takes time on it, so that bytes and operations need to be known."""
+        return self.seconds(Demand(0.0, 1.0, 1.0, 1.0, 1.0, 1.0)) > 0
+
+    def seconds(self, demand: Demand, speed: float = 1.0) -> float:
+        """Seconds that some work takes: arithmetic, memory traffic and overheads one after the other."""
+        traffic = (
+            demand.bytes / self.memory_bandwidth
+            + demand.pooled_bytes / self.pooling_bandwidth
+            + demand.operations * self.operation_overhead
+            + demand.convolutions * self.convolution_overhead
+            + demand.attentions * self.attention_overhead
+        )
+        return demand.flops / (self.rate * speed) + traffic / speed
 
 
 DEVICES: dict[str, DeviceProfile] = {
@@ -130,20 +159,51 @@ DEVICES: dict[str, DeviceProfile] = {
 }
 """The profiles that a scenario can name."""
 
+NO_DEVICE = DeviceProfile(
+    name="none",
+    flops=inf,
+    achieved=1.0,
+    memory=None,
+    precision="none",
+    source="a synthetic task, whose step_seconds are all that is computed",
+    achieved_source="nothing is counted in FLOPs",
+)
+"""Where a synthetic task's workers name no device: what methods charge in FLOPs takes no time."""
+
 
 def resolve_device(device: str | DeviceConfig, path: Sequence[str | int]) -> DeviceProfile:
     """The profile of a scenario's `device:`: a name, or a description in place.
 
     Raises `ScenarioError` at `path` for a name that is not known, with the nearest one.
     """
-    if isinstance(device, str):
-        return choose(device, DEVICES, path, "device")
+    if isinstance(device, DeviceConfig):
+        return _described(device)
+    if device.endswith((".yaml", ".yml")):
+        raise ScenarioError.at(
+            path,
+            "a device profile's file is read where the scenario is read from YAML",
+            given=device,
+            expected="simnet.scenario.read_device(file) in a scenario that is made in Python",
+        )
+    return choose(device, DEVICES, path, "device")
+
+
+def _described(device: DeviceConfig) -> DeviceProfile:
+    bandwidth = inf if device.memory_bandwidth is None else device.memory_bandwidth
+    overhead = 0.0 if device.operation_overhead is None else device.operation_overhead
     return DeviceProfile(
         name="custom",
         flops=device.flops,
         achieved=device.achieved,
         memory=device.memory,
         precision="as the scenario says",
-        source="the scenario",
-        achieved_source="the scenario",
+        source=device.description or "the scenario",
+        achieved_source=device.description or "the scenario",
+        memory_bandwidth=bandwidth,
+        pooling_bandwidth=bandwidth if device.pooling_bandwidth is None else device.pooling_bandwidth,
+        operation_overhead=overhead,
+        convolution_overhead=(
+            overhead if device.convolution_overhead is None else device.convolution_overhead
+        ),
+        attention_overhead=overhead if device.attention_overhead is None else device.attention_overhead,
     )

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from simnet.compute.charging import named_layers
 from simnet.compute.evaluation import evaluate
 from simnet.compute.handover import Handover
 from simnet.compute.jobs import GradientJob, Job, LossJob, State, StepJob, Subset, TrainJob
@@ -50,6 +51,9 @@ class Engine:
     out as one vector, its `stacked_forward` is wrong, or nothing is there to compile with.
     """
 
+    has_values = True
+    """Whether results are numbers; those of a :class:`~simnet.compute.TimingEngine` are only shapes."""
+
     def __init__(
         self,
         task: Task,
@@ -74,8 +78,7 @@ class Engine:
         ]
         self.task = programs[0].task
         layout = programs[0].layout
-        # Optimizers that treat a matrix as one thing have to know where it lies.
-        self.optimizer = optimizer.with_layout(layout) if hasattr(optimizer, "with_layout") else optimizer
+        self.optimizer = optimizer.with_layout(layout)
         self._shards = [Shard(program, self.optimizer, memory_bytes) for program in programs]
         self._home = torch.device("cpu") if idle == "host" else programs[0].initial_params.device
         self._initial_params = programs[0].initial_params.to(self._home)
@@ -132,6 +135,17 @@ class Engine:
     def parameters(self) -> int:
         """Number of trainable parameters, the length of a flat vector."""
         return self._shards[0].program.layout.parameters
+
+    @property
+    def layers(self) -> tuple[slice, ...]:
+        """Where each layer of the model lies in a flat vector, in the order of its parameters."""
+        layout = self._shards[0].program.layout
+        return named_layers(layout.names, layout.sizes)
+
+    @property
+    def layerwise_steps(self) -> bool:
+        """Whether the optimizer can step a layer before the whole gradient is there."""
+        return self.optimizer.clip_norm is None and not self.optimizer.needs_layout
 
     def init_state(self, params: Tensor) -> dict[str, Tensor]:
         """Optimizer state before the first step, with the model's buffers where training changes them.

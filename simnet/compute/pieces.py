@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from simnet.compute.flops import ForwardBackward
 from simnet.compute.layout import Layout
 from simnet.tasks.models import stacked
 
@@ -60,9 +61,8 @@ class Codec(Protocol):
 class PieceCost:
     """Work and memory of one microbatch in one piece."""
 
-    forward_flops: float
-    backward_flops: float
-    """Without computing the forward pass again."""
+    work: ForwardBackward
+    """Of the two passes; the backward pass without computing the forward pass again."""
     input_bytes: float
     """What enters, which has to be kept in any case."""
     kept_bytes: float

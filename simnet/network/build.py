@@ -2,12 +2,14 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
 
 from simnet.network.dynamics import dynamics_of
 from simnet.network.generators import shape_of
+from simnet.network.ignored_loss import ignored_loss
 from simnet.network.overlay import overlay_neighbors
 from simnet.network.placement import Access, Placement, needs_server_host, place, workers_asked_for
 from simnet.network.profiles import Profile
@@ -35,9 +37,8 @@ def build_topology(scenario: Scenario, with_server: bool = False) -> Topology:
             name is there in any case, so that the network is the same for all algorithms.
 
     Raises:
-        ScenarioError: The topology's options are wrong, its nodes are not all connected, or workers and
-        server
-            do not fit on it.
+        ScenarioError: The topology's options are wrong, its nodes are not all connected, workers and server
+            do not fit on it, or links lose packets and nothing says what that does to messages.
     """
     network = scenario.network
     server = scenario.server or ServerConfig()
@@ -53,6 +54,10 @@ def build_topology(scenario: Scenario, with_server: bool = False) -> Topology:
     shape = shape_of(config, setting)
     for repair in shape.repairs:
         warnings.warn(f"network.topology: {repair}", NetworkWarning, stacklevel=2)
+    without_effect = ignored_loss(network, shape.cables)
+    if without_effect is not None:
+        warnings.warn(without_effect, NetworkWarning, stacklevel=2)
+        shape = replace(shape, notes=(*shape.notes, without_effect))
     placed = server if with_server or server.node is not None else None
     placement = place(shape, scenario.workers, placed)
     absent = (SERVER,) if SERVER not in shape.hosts and _may_have_a_server(config, server) else ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from heapq import heappop
+from math import inf
 
 import simpy
 from simpy.events import NORMAL, EventPriority
@@ -44,6 +45,9 @@ class Clock(simpy.Environment):
     def peek(self) -> float:
         """The time of the next event that was not called off; infinite if there is none."""
         queue = self._queue
-        while queue and isinstance(queue[0][3], Alarm) and queue[0][3].called_off:
+        while queue:
+            event = queue[0][3]
+            if type(event) is not Alarm or not event.called_off:
+                return float(queue[0][0])
             heappop(queue)
-        return float(super().peek())
+        return inf

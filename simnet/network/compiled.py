@@ -6,8 +6,8 @@ The rates are those of `allocator.max_min`; what is computed is only what a chan
   whose level is below theirs keeps its rate. When flows come, or resources give less, nothing changes below
   the least level x at which some touched resource is full: `sum_i use_i min(rate_i, weight_i x) = capacity`.
 * Of the flows at or above that level, only those change that are connected with what was touched, over
-  resources and other such flows. If that is more than a quarter of all flows, looking for them costs more
-  than it saves, and all flows at or above the level are computed again.
+  resources and other such flows. If that is a good part of all flows, looking for them costs more than it
+  saves, and all flows at or above the level are computed again.
 
 Importing this imports numba. Compiled code is kept on disk beside this file, or in numba's cache folder.
 """
@@ -22,16 +22,14 @@ from simnet.network.compiled_arrays import (
     TOUCHED,
     Arrays,
     compiled,
-    hop,
     link,
     own_cap,
     unlink,
-    width,
 )
 from simnet.network.flows import NEGLIGIBLE
 
-_LOCAL = 4
-"""Look for what a change reaches up to a quarter of all flows."""
+_FEW, _LOCAL = 32, 16
+"""Look for what a change reaches up to so many flows, and this part of all of them."""
 
 
 @compiled
@@ -47,8 +45,8 @@ def _full_at(resource: int, a: Arrays) -> float:
         below, load = 0.0, 0.0
         crossing = a.resources[resource].first
         while crossing >= 0:
-            slot = crossing // width(a)
-            weight = a.flows[slot].weight * a.uses[hop(crossing, a)]
+            slot = a.crossings[crossing].slot
+            weight = a.flows[slot].weight * a.crossings[crossing].use
             limit = a.flows[slot].level
             if limit == inf:
                 limit = own_cap(slot, a)[0] / a.flows[slot].weight
@@ -75,11 +73,11 @@ def _unchanged_below(resource: int, a: Arrays) -> float:
         highest = 0.0
         crossing = a.resources[resource].first
         while crossing >= 0:
-            flow = a.flows[crossing // width(a)]
+            flow = a.flows[a.crossings[crossing].slot]
             if flow.level < inf:
                 highest = max(highest, flow.level)
             if not shared:
-                own = a.resources[resource].capacity / (a.uses[hop(crossing, a)] * flow.weight)
+                own = a.resources[resource].capacity / (a.crossings[crossing].use * flow.weight)
                 level = min(level, min(own, flow.level))
             crossing = a.crossings[crossing].next
         if shared:
@@ -116,7 +114,7 @@ def _search(level: float, solves: int, active: int, reached: int, found: int, a:
     """
     at = 0
     while at < reached:
-        if found > active // _LOCAL:
+        if found > _FEW + active // _LOCAL:
             return reached, -1
         resource = a.queue[at]
         at += 1
@@ -125,7 +123,7 @@ def _search(level: float, solves: int, active: int, reached: int, found: int, a:
             continue  # its flows have nothing to do with each other
         crossing = a.resources[resource].first
         while crossing >= 0:
-            slot = crossing // width(a)
+            slot = a.crossings[crossing].slot
             if a.flows[slot].level >= level and a.flows[slot].mark != solves:
                 a.flows[slot].mark = solves
                 a.rising[found] = slot
@@ -134,47 +132,54 @@ def _search(level: float, solves: int, active: int, reached: int, found: int, a:
                 for k in range(route.start, route.start + route.length):
                     reached = _reach(a.hops[k], 0, solves, reached, a)
             crossing = a.crossings[crossing].next
-    for i in range(reached):
-        resource = a.queue[i]
-        left, load, count = a.resources[resource].capacity, 0.0, 0
-        crossing = a.resources[resource].first
-        while crossing >= 0:
-            flow, use = a.flows[crossing // width(a)], a.uses[hop(crossing, a)]
-            if flow.mark == solves:
-                load += flow.weight * use
-                count += 1
-            else:
-                left -= flow.rate * use
-            crossing = a.crossings[crossing].next
-        a.loads[resource].left, a.loads[resource].load, a.loads[resource].rising = left, load, count
     return reached, found
 
 
 @compiled
-def _take_all(level: float, solves: int, a: Arrays) -> int:
-    """Take all flows at or above the level, and all resources; gives how many flows these are."""
-    for resource in range(len(a.resources)):
-        a.queue[resource] = resource
-        a.loads[resource].left = a.resources[resource].capacity
-        a.loads[resource].load, a.loads[resource].rising = 0.0, 0
+def _take_all(level: float, solves: int, reached: int, a: Arrays) -> Any:
+    """Take all flows at or above the level, and their resources; gives how many resources and flows."""
     found = 0
     for slot in range(len(a.flows)):
-        flow = a.flows[slot]
-        if flow.route < 0:
-            continue
-        route = a.routes[flow.route]
-        if flow.level >= level:
+        if a.flows[slot].level >= level and a.flows[slot].route >= 0:
             a.flows[slot].mark = solves
             a.rising[found] = slot
             found += 1
+            route = a.routes[a.flows[slot].route]
             for k in range(route.start, route.start + route.length):
-                resource = a.hops[k]
-                a.loads[resource].load += flow.weight if route.plain else flow.weight * a.uses[k]
-                a.loads[resource].rising += 1
+                reached = _reach(a.hops[k], 0, solves, reached, a)
+    return reached, found
+
+
+@compiled
+def _weigh(solves: int, touched: int, reached: int, found: int, a: Arrays) -> None:
+    """What resources have for their rising flows.
+
+    The first `touched` of those reached have other flows than before: what the flows take that do not rise is
+    added up. The others have what they had left, and what their rising flows had.
+    """
+    for i in range(reached):
+        resource = a.queue[i]
+        left = a.resources[resource].capacity
+        if i < touched:
+            crossing = a.resources[resource].first
+            while crossing >= 0:
+                flow = a.flows[a.crossings[crossing].slot]
+                if flow.mark != solves:
+                    left -= flow.rate * a.crossings[crossing].use
+                crossing = a.crossings[crossing].next
         else:
-            for k in range(route.start, route.start + route.length):
-                a.loads[a.hops[k]].left -= flow.rate if route.plain else flow.rate * a.uses[k]
-    return found
+            left -= a.resources[resource].used
+        a.loads[resource].left, a.loads[resource].load = left, 0.0
+        a.loads[resource].rising, a.loads[resource].owed = 0, i >= touched
+    for i in range(found):
+        flow = a.flows[a.rising[i]]
+        route = a.routes[flow.route]
+        for k in range(route.start, route.start + route.length):
+            resource, use = a.hops[k], 1.0 if route.plain else a.uses[k]
+            a.loads[resource].load += flow.weight * use
+            a.loads[resource].rising += 1
+            if a.loads[resource].owed:
+                a.loads[resource].left += flow.rate * use
 
 
 @compiled
@@ -300,12 +305,13 @@ def _account(now: float, reached: int, a: Arrays) -> None:
             else:
                 crossing = a.resources[resource].first
                 while crossing >= 0:
-                    rate = a.flows[crossing // width(a)].rate
+                    rate = a.flows[a.crossings[crossing].slot].rate
                     if rate < inf:
-                        used += rate * a.uses[hop(crossing, a)]
+                        used += rate * a.crossings[crossing].use
                     crossing = a.crossings[crossing].next
-        a.resources[resource].carried += a.resources[resource].used * (now - a.resources[resource].stamp)
-        a.resources[resource].used, a.resources[resource].stamp = used, now
+        if used != a.resources[resource].used:
+            a.resources[resource].carried += a.resources[resource].used * (now - a.resources[resource].stamp)
+            a.resources[resource].used, a.resources[resource].stamp = used, now
 
 
 @compiled
@@ -376,20 +382,24 @@ def solve(
         level = min(level, _unchanged_below(a.queue[i], a))
     if level < inf:
         level -= level * 1e-9  # a rounding error must not keep a flow that changes
+    touched = reached
     if search:
         reached, found = _search(level, solves, active, reached, found, a)
     missed = search and found < 0
     if missed or not search:
-        reached, found = len(a.resources), _take_all(level, solves, a)
+        reached, found = _take_all(level, solves, reached, a)
+    _weigh(solves, touched, reached, found, a)
     _fill(now, solves, found, reached, a)
     _account(now, reached, a)
     return _next_finish(a), -found if missed else found
 
 
 @compiled
-def take_done(now: float, until: float, a: Arrays) -> int:
-    """End the flows that finish by `until` now; their slots and times are the entries of `heap` up to the
-    result."""
+def take_done(now: float, until: float, a: Arrays) -> Any:
+    """End the flows that finish by `until` now; gives how many, and when the next of the others will.
+
+    Their slots and times are the first entries of `heap`.
+    """
     count = 0
     for block in range(len(a.least)):
         if a.least[block] > until:
@@ -406,7 +416,7 @@ def take_done(now: float, until: float, a: Arrays) -> int:
                 count += 1
                 a.drains[slot].remaining, a.drains[slot].stamp, a.drains[slot].finish = 0.0, now, inf
         a.least[block] = nan
-    return count
+    return count, _next_finish(a)
 
 
 @compiled

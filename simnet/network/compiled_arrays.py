@@ -35,12 +35,13 @@ RESOURCE = np.dtype(
 """A resource: what it gives, what flows use of it since `stamp` and had carried until then, its first
 crossing, the last solve that reached it and what happened to it in that, and where the filling keeps its
 flows."""
-LOAD = np.dtype([("left", "f8"), ("load", "f8"), ("rising", "i8")])
-"""A resource while rates are filled in: what it has left, and for how many flows of what weight."""
+LOAD = np.dtype([("left", "f8"), ("load", "f8"), ("rising", "i8"), ("owed", "i8")])
+"""A resource while rates are filled in: what it has left, for how many flows of what weight, and whether
+`left` still lacks what these flows had until now."""
 ROUTE = np.dtype([("start", "i4"), ("length", "i4"), ("private", "i4"), ("plain", "i4")])
 """A route: where its hops are, whether one of its resources is not shared but caps each flow (`private`), and
 whether one byte uses 1 of each (`plain`)."""
-CROSSING = np.dtype([("next", "i4"), ("previous", "i4")])
+CROSSING = np.dtype([("next", "i4"), ("previous", "i4"), ("slot", "i8"), ("use", "f8")])
 """The flows of a resource are a list of crossings; number `slot * width + k` is hop k of a slot's route."""
 ENTRY = np.dtype([("level", "f8"), ("index", "i8")])
 """What fills next: a resource, or the complement of a slot, whose cap is a private resource."""
@@ -101,6 +102,7 @@ def link(slot: int, a: Arrays) -> None:
         resource = a.hops[route.start + k]
         here, following = slot * width(a) + k, a.resources[resource].first
         a.crossings[here].next, a.crossings[here].previous = following, -1
+        a.crossings[here].slot, a.crossings[here].use = slot, a.uses[route.start + k]
         if following >= 0:
             a.crossings[following].previous = here
         a.resources[resource].first = here
@@ -129,13 +131,6 @@ def relink(a: Arrays) -> None:
     for slot in range(len(a.flows)):
         if a.flows[slot].route >= 0:
             link(slot, a)
-
-
-@compiled
-def hop(crossing: int, a: Arrays) -> int:
-    """The number of the hop that a crossing is."""
-    slot = crossing // width(a)
-    return a.routes[a.flows[slot].route].start + crossing - slot * width(a)
 
 
 @compiled

@@ -41,7 +41,7 @@ class CompiledFlows:
         self._hops, self._uses = np.zeros(512, np.int32), np.zeros(512)
         self._hops_used = 0
         self._route_numbers: dict[tuple[tuple[int, ...], tuple[float, ...] | None], int] = {}
-        self._lengths: list[int] = []  # of each route
+        self._resources_of: list[tuple[int, ...]] = []  # of each route
         self._crossings_used = 0
         self._rising_slots = np.zeros(1024, np.int32)
         self._width = 1
@@ -100,8 +100,10 @@ class CompiledFlows:
         self._least = np.full(-(-slots >> arrays.BLOCK), nan)
         self._heap = np.zeros(slots + len(self._resources), arrays.ENTRY)
         self._rising = np.zeros(slots, np.int32)
-        self._flow_rate = self._flows["rate"]
+        self._flow_route, self._flow_rate = self._flows["route"], self._flows["rate"]
         self._remaining, self._stamp = self._drains["remaining"], self._drains["stamp"]
+        self._bound, self._since = self._drains["bound"], self._drains["since"]
+        self._done_at, self._done_slot = self._heap["level"], self._heap["index"]
         self._relink()
 
     def _widen(self, width: int) -> None:
@@ -142,7 +144,7 @@ class CompiledFlows:
     def _route_number(self, resources: tuple[int, ...], uses: tuple[float, ...] | None) -> int:
         number = self._route_numbers.get((resources, uses))
         if number is None:
-            number = len(self._lengths)
+            number = len(self._resources_of)
             start, end = self._hops_used, self._hops_used + len(resources)
             if number == len(self._routes):
                 self._routes = np.resize(self._routes, 2 * number)
@@ -159,7 +161,7 @@ class CompiledFlows:
             )
             self._arrays = self._gathered()
             self._hops_used = end
-            self._lengths.append(len(resources))
+            self._resources_of.append(resources)
             self._route_numbers[resources, uses] = number
             if len(resources) > self._width:
                 self._widen(len(resources))
@@ -182,7 +184,7 @@ class CompiledFlows:
         self._sizes[slot] = size
         self._seconds[slot] = 0.0
         self._arriving[slot] = None
-        self._crossings_used += self._lengths[number]
+        self._crossings_used += len(self._resources_of[number])
         if self._crossings_used > len(self._rising_slots):
             self._rising_slots = np.zeros(2 * self._crossings_used, np.int32)
             self._arrays = self._gathered()
@@ -209,7 +211,7 @@ class CompiledFlows:
         """A flow ends; gives the bytes that remain."""
         remaining = self.remaining(flow, now)
         slot = self._slots.pop(flow)
-        self._crossings_used -= self._lengths[self._flows["route"][slot]]
+        self._crossings_used -= len(self._resources_of[self._flow_route.item(slot)])
         self._sizes[slot] = self._remaining[slot] = self._flow_rate[slot] = 0.0  # gone from `bytes_gone`
         if slot in self._arriving:  # it comes and goes in one instant
             del self._arriving[slot]
@@ -276,34 +278,31 @@ class CompiledFlows:
         now."""
         if self.next_done > now + SAME_INSTANT:
             return []
-        count = compiled.take_done(now, now + SAME_INSTANT, self._arrays)
-        entries = self._heap[:count]
-        flows = map(self._ids.__getitem__, entries["index"].tolist())
-        done = sorted(zip(entries["level"].tolist(), flows, strict=True))
+        count, self.next_done = compiled.take_done(now, now + SAME_INSTANT, self._arrays)
+        flows = map(self._ids.__getitem__, self._done_slot[:count].tolist())
+        done = sorted(zip(self._done_at[:count].tolist(), flows, strict=True))
         for due, flow in done:
             check_in_time(flow, due, now)
         return [flow for _, flow in done]
 
     def rate(self, flow: int) -> float:
         """A flow's rate as of the last solve."""
-        return float(self._flow_rate[self._slots[flow]])
+        return self._flow_rate.item(self._slots[flow])
 
     def remaining(self, flow: int, now: float) -> float:
         """What a flow has left."""
         slot = self._slots[flow]
-        remaining, rate = float(self._remaining[slot]), float(self._flow_rate[slot])
-        return remaining if rate == 0.0 else max(0.0, remaining - rate * (now - float(self._stamp[slot])))
+        remaining, rate = self._remaining.item(slot), self._flow_rate.item(slot)
+        return remaining if rate == 0.0 else max(0.0, remaining - rate * (now - self._stamp.item(slot)))
 
     def bound_seconds(self, flow: int, now: float) -> dict[int, float]:
         """How long each resource (by its index) or its own cap (`OWN_CAP`) has bound a flow, in seconds."""
         slot = self._slots[flow]
-        route = self._routes[self._flows["route"][slot]]
-        resources = self._hops[route["start"] : route["start"] + route["length"]].tolist()
+        resources = self._resources_of[self._flow_route.item(slot)]
         seconds = self._seconds[slot].tolist()
-        drain = self._drains[slot]
-        bound = int(drain["bound"])
+        bound = self._bound.item(slot)
         if bound != arrays.NOTHING:
-            seconds[bound] += now - float(drain["since"])
+            seconds[bound] += now - self._since.item(slot)
         found = {resource: time for resource, time in zip(resources, seconds, strict=False) if time > 0.0}
         if seconds[-1] > 0.0:
             found[OWN_CAP] = seconds[-1]

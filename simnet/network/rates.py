@@ -1,10 +1,7 @@
 """What a scenario says about bandwidths and latencies, as profiles: quantities, files, waves, luck."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
 
 from simnet.network.profiles import Constant, OnOff, Profile, wave
 from simnet.network.traces import Parse, TraceError, read_csv, read_mahimahi
@@ -17,6 +14,7 @@ from simnet.scenario.links import (
     Mahimahi,
     Trace,
 )
+from simnet.scenario.walk import everything_below
 from simnet.streams import Streams
 from simnet.units import bytes_per_second, seconds
 
@@ -102,21 +100,9 @@ class Rates:
 
     def _place(self, value: Varying, path: Place) -> Place:
         """Where the scenario says so, for errors: `path`, or the first place with such a value."""
-        found = (at for at, other in _everything(self._scenario.network, ("network",)) if _says(other, value))
+        network = everything_below(self._scenario.network, ("network",))
+        found = (at for at, other in network if _says(other, value))
         return path or next(found, ("network", "topology"))
-
-
-def _everything(value: Any, path: Place) -> Iterator[tuple[Place, Any]]:
-    """All that is below a part of the scenario, with its path."""
-    yield path, value
-    below: Mapping[str, Any] = {}
-    if isinstance(value, BaseModel):
-        below = {key: getattr(value, key) for key in (*type(value).model_fields, *(value.model_extra or ()))}
-    elif isinstance(value, Mapping):
-        below = value
-    entries = enumerate(value) if isinstance(value, list | tuple) else below.items()
-    for key, entry in entries:
-        yield from _everything(entry, (*path, key))
 
 
 def _says(written: object, value: Varying) -> bool:

@@ -70,6 +70,9 @@ class Topology:
     _by_hops: dict[tuple[int, ...], Route] = field(default_factory=dict, init=False, repr=False)
     _trees: dict[int, list[int]] = field(default_factory=dict, init=False, repr=False)
     _distances: dict[int, list[Label | None]] = field(default_factory=dict, init=False, repr=False)
+    _steps: dict[tuple[int, int], tuple[list[int], float, float]] = field(
+        default_factory=dict, init=False, repr=False
+    )
     _neighbors: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False)
 
     def route(self, source: str, target: str, flow: int = 0) -> Route:
@@ -194,15 +197,21 @@ class Topology:
         return NoRouteError(f"no way from {self._names[source]} to {self._names[target]} is left")
 
     def _along(self, path: tuple[int, ...]) -> Route:
-        hops = tuple(self._names[node] for node in path)
-        steps = list(pairwise(hops))
-        resources = tuple(resource for a, b in steps for resource in self._hop(a, b))
-        edges = [self.graph.edges[step] for step in steps]
-        latency = fsum(edge["latency"] for edge in edges)
-        loss = (
-            1.0 - prod(1.0 - edge["loss"] for edge in edges) if any(edge["loss"] for edge in edges) else 0.0
-        )
+        steps = [self._step(a, b) for a, b in pairwise(path)]
+        resources = tuple(resource for step in steps for resource in step[0])
+        latency = fsum(step[1] for step in steps)
+        loss = 1.0 - prod(1.0 - step[2] for step in steps) if any(step[2] for step in steps) else 0.0
+        hops = tuple([self._names[node] for node in path])
         return Route(resources, latency, hops, loss, self._return_latency(path))
+
+    def _step(self, a: int, b: int) -> tuple[list[int], float, float]:
+        """The resources, the latency and the loss of one hop, looked up once."""
+        found = self._steps.get((a, b))
+        if found is None:
+            ends = self._names[a], self._names[b]
+            edge = self.graph.edges[ends]
+            found = self._steps[a, b] = self._hop(*ends), edge["latency"], edge["loss"]
+        return found
 
     def _return_latency(self, path: tuple[int, ...]) -> float | None:
         """The latency of the way back; None where it is that of the way there, or nothing comes back."""

@@ -5,14 +5,17 @@ import dataclasses
 from torch import nn
 
 from simnet.compute import CostModel
-from simnet.compute.cutting import cut_model
+from simnet.compute.cutting import cut_evenly, cut_model
 from simnet.compute.pieces import Piece
-from simnet.optim import Optimizer
+from simnet.optim import SGD, Optimizer
 from simnet.pipeline.method import PipelineMethod
 from simnet.runtime.pipeline_world import PipelineWorld
 from simnet.scenario import PipelineConfig, Scenario, ScenarioError, nearest, one_of
-from simnet.tasks import Task
+from simnet.tasks import SyntheticTask, Task
 from simnet.tasks.blocks import model_blocks
+
+TIMED = SGD(lr=1.0)
+"""Stands where a synthetic task has no optimizer; its steps take no time and change nothing."""
 
 
 def replicas_of(scenario: Scenario, workers: tuple[str, ...]) -> int:
@@ -22,6 +25,8 @@ def replicas_of(scenario: Scenario, workers: tuple[str, ...]) -> int:
 
 def pipeline_task(scenario: Scenario, method: PipelineMethod, task: Task) -> Task:
     """`task`, with the model that the method's codec makes of its own."""
+    if isinstance(task, SyntheticTask):
+        return task
     config = _config(scenario)
     sizes = [[name for name, _ in piece.blocks] for piece in _cut(config, method, task)]
 
@@ -41,7 +46,7 @@ def build_pipeline(
     method: PipelineMethod,
     task: Task,
     cost: CostModel,
-    optimizer: Optimizer,
+    optimizer: Optimizer | None,
     workers: tuple[str, ...],
 ) -> PipelineWorld:
     """The pipelines of a method's run, on hosts among `workers`.
@@ -64,8 +69,9 @@ def build_pipeline(
             "missing key: the size of the activations of the model that `task.charge_as` pretends is unknown",
             expected="{samples: ..., tokens: ..., width: ...}",
         )
-    pieces = _cut(config, method, task)
-    counted = sum(piece.cost.forward_flops + piece.cost.backward_flops for piece in pieces)
+    traffic = any(machine.profile.charges_traffic for machine in cost.machines)
+    pieces = _cut(config, method, task, traffic=traffic)
+    counted = sum(piece.cost.work.gradient.flops for piece in pieces)
     charged = cost.machines[0].gradient_flops
     assert charged is not None, "the first host has a replica's data"
     place = {host: index for index, host in enumerate(workers)}
@@ -75,14 +81,27 @@ def build_pipeline(
         pieces=pieces,
         codecs=method.boundary,
         recompute=method.recomputes,
-        flops_ratio=charged / counted if counted > 0 else 1.0,
+        work_ratio=charged / counted if counted > 0 else 1.0,
         charge_as=config.charge_as,
-        optimizer=optimizer,
+        optimizer=optimizer or TIMED,
     )
 
 
-def _cut(config: PipelineConfig, method: PipelineMethod, task: Task) -> tuple[Piece, ...]:
-    return cut_model(task, config.stages * method.chunks, config.blocks)
+def _cut(
+    config: PipelineConfig, method: PipelineMethod, task: Task, *, traffic: bool = False
+) -> tuple[Piece, ...]:
+    """The pieces of the task's model."""
+    count = config.stages * method.chunks
+    if isinstance(task, SyntheticTask):
+        charge = config.charge_as
+        if charge is None:
+            raise ScenarioError.at(
+                ("pipeline", "charge_as"),
+                "missing key: a synthetic task does not say how large its activations are",
+                expected="{samples: ..., tokens: ..., width: ...}",
+            )
+        return cut_evenly(task.parameters, count, (charge.samples, charge.tokens, charge.width))
+    return cut_model(task, count, config.blocks, traffic=traffic)
 
 
 def _config(scenario: Scenario) -> PipelineConfig:

@@ -96,10 +96,10 @@ class OuterSteps(Together):
     def __init__(self, node: StageNode, every: int, outer: OptimizerConfig) -> None:
         super().__init__(node)
         self._every = every
-        self._outer = outer
+        self._outer = node.bound(outer)
         self._anchor = node.params
-        self._state = outer.init(node.params)
-        self._flops = outer.flops_per_parameter * node.parameters
+        self._state = self._outer.init(node.params)
+        self._flops = self._outer.step_flops(node.parameters)
 
     async def gradient(self, gradient: Tensor) -> Tensor:
         """The replica's own."""

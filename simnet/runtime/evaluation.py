@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from simnet.compute import Engine
+from simnet.compute import Engine, TimingEngine
 from simnet.results import Recorder
 from simnet.scenario import EvaluateConfig
 
@@ -32,12 +32,13 @@ class Evaluation:
 
     By time: at every multiple of `every`, after all events of that instant. By steps: when a multiple of
     `every` mean worker steps has been passed and the next computation begins, so that the synchronisation
-    that belongs to those steps is in the model, the time and the bytes.
+    that belongs to those steps is in the model, the time and the bytes. A timing-only run has no models to
+    evaluate: only steps and bytes are recorded.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | TimingEngine,
         recorder: Recorder,
         config: EvaluateConfig,
         workers: Sequence[HasModel],
@@ -89,17 +90,18 @@ class Evaluation:
         """Evaluate now for `moment`. What is recorded waits for :meth:`commit`: should nothing more happen,
         the run turns out to have ended before `moment`."""
         point = (moment, worker_steps, bytes_sent)
-        models = _sharing([node.params for node in (*self._evaluated, *self._workers)])
+        nodes = (*self._evaluated, *self._workers) if self._engine.has_values else ()
+        models = _sharing([node.params for node in nodes])
         unchanged = len(models) == len(self._last_models) and all(
             new is old for new, old in zip(models, self._last_models, strict=True)
         )
         if unchanged and point == self._last:
             return
         if not unchanged:
-            self._last_rows = self._values(models)
+            self._last_rows = self._values(models) if models else []
             self._last_models = models
         self._last = point
-        steps = {node.id: node.steps for node in self._workers}
+        steps = {node.id: node.steps for node in self._workers} if self._last_rows else {}
         mean_steps = worker_steps / len(self._workers)
         rows = [
             (node, steps.get(node, int(mean_steps)), name, value) for node, name, value in self._last_rows
@@ -139,8 +141,7 @@ class Evaluation:
 
 def _sharing(models: list[Tensor]) -> list[Tensor]:
     """The same models, those equal to the first made the same object: after a synchronisation all are."""
-    first = models[0]
-    return [first if model is first or torch.equal(model, first) else model for model in models]
+    return [models[0] if model is models[0] or torch.equal(model, models[0]) else model for model in models]
 
 
 def _mean(models: list[Tensor]) -> Tensor:

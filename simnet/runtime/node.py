@@ -70,6 +70,14 @@ class Gradient:
     vector: Tensor
 
 
+class NoValuesError(Exception):
+    """A value was asked for in a timing-only run, whose vectors have shapes and no values."""
+
+
+OnLayer = Callable[[slice, Tensor], None]
+"""Called with where a layer lies in the flat vector, and with its part of it."""
+
+
 class Task(ABC, Generic[T]):
     """A coroutine that runs beside its parent; awaiting it gives its return value or raises its error.
 
@@ -107,6 +115,9 @@ class Node(ABC):
     """Parameters that the clock charges for: the model's own, or those of `charge_as`."""
     rng: np.random.Generator
     """This node's own luck, keyed by (seed, node) and never by algorithm."""
+    layers: tuple[slice, ...]
+    """Where each layer of the model lies in a flat vector, first layer first; with `charge_as.layers` so many
+    equal ones."""
     version: int
     """Travels with every message; an algorithm that measures staleness counts its updates here."""
 
@@ -144,18 +155,34 @@ class Node(ABC):
         """False once the scenario's `stop` says that this node has done enough."""
 
     @abstractmethod
-    async def train(self, steps: int | None = None, *, until: Task[Any] | None = None) -> int:
+    async def train(
+        self,
+        steps: int | None = None,
+        *,
+        until: Task[Any] | None = None,
+        on_layer: OnLayer | None = None,
+    ) -> int:
         """Advance `params` by real optimizer steps on this node's data; return how many were taken.
 
         With `until`, as many whole steps as fit before that task ends. Never more than the scenario's
-        step budget leaves. Raises `ValueError` unless exactly one of `steps` (>= 1) and `until` is given, and
+        step budget leaves. `on_layer` is called during the last of `steps`, at the instant at which the
+        backward pass has left a layer, the last layer first, with that layer's new parameters: each layer is
+        stepped as soon as its gradient is there.
+
+        Raises `ValueError` unless exactly one of `steps` (>= 1) and `until` is given, and for `on_layer`
+        beside `until` or with an optimizer that needs the whole gradient first (`clip_norm`);
         `RuntimeError` if another task assigned `params` meanwhile (that work would be lost; overlap with
         :meth:`gradient` and :meth:`step` instead).
         """
 
     @abstractmethod
-    async def gradient(self, params: Tensor | None = None) -> Gradient:
-        """The gradient on this node's next minibatch, at `params` (default: its own, as of now)."""
+    async def gradient(self, params: Tensor | None = None, *, on_layer: OnLayer | None = None) -> Gradient:
+        """The gradient on this node's next minibatch, at `params` (default: its own, as of now).
+
+        `on_layer` is called at the instant at which the backward pass has left a layer, the last layer
+        first, with that layer's gradient. The forward pass takes a third of the time; each layer
+        takes a share of the rest that is in proportion to its parameters.
+        """
 
     @abstractmethod
     async def step(self, gradient: Tensor) -> None:
@@ -293,6 +320,8 @@ class Algorithm(BaseModel):
     step_budget: ClassVar[Literal["each", "mean"]] = "each"
     """What `stop: {steps: N}` means: N steps for each worker, or N on average (asynchronous methods, where
     fast workers take more)."""
+    needs_values: ClassVar[bool] = False
+    """Whether what the method does when depends on values (a loss, a norm): it cannot run timing-only."""
 
     def roles(self) -> Mapping[str, Callable[[Node], Coroutine[Any, Any, None]]]:
         """The coroutine of each role that the method needs."""

@@ -55,8 +55,8 @@ class PipelineWorld:
     codecs: CodecOptions
     recompute: bool
     """Whether stages keep what enters alone, and compute the forward pass again before the backward pass."""
-    flops_ratio: float
-    """Charged FLOPs per counted one."""
+    work_ratio: float
+    """Charged work per counted work."""
     charge_as: StageCharge | None
     optimizer: Optimizer
     """The task's."""
@@ -85,15 +85,19 @@ class PipelineWorld:
         charge = self.charge_as
         if charge is not None and charge.forward is not None:
             return charge.forward * charge.samples / (self.chunks * machine.speed)
-        return machine.seconds(piece.cost.forward_flops * self.flops_ratio)
+        if machine.step_seconds is not None:
+            return machine.forward_fraction * machine.gradient_seconds() / len(self.pieces)
+        return machine.seconds(piece.cost.work.forward * self.work_ratio)
 
     def backward_seconds(self, piece: Piece, machine: Machine) -> float:
         """Seconds of one microbatch's backward pass through a piece, with what it computes again."""
         charge = self.charge_as
         if charge is not None and charge.backward is not None:
             seconds = charge.backward * charge.samples / (self.chunks * machine.speed)
+        elif machine.step_seconds is not None:
+            seconds = (1 - machine.forward_fraction) * machine.gradient_seconds() / len(self.pieces)
         else:
-            seconds = machine.seconds(piece.cost.backward_flops * self.flops_ratio)
+            seconds = machine.seconds(piece.cost.work.backward * self.work_ratio)
         return seconds + self.forward_seconds(piece, machine) if self.recompute else seconds
 
     def held_bytes(self, piece: Piece) -> float:

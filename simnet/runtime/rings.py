@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from simnet.runtime.simulated_node import SimulatedNode
 
 
-CollectiveTag = tuple[str, tuple[str, ...], Hashable]
-"""Kind, members, and the how-manieth call of this kind by them (or the tag of what it is a part of)."""
+CollectiveTag = tuple[str, Hashable, Hashable]
+"""Kind, group, and the how-manieth call of this kind by it (or the tag of what it is a part of)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,21 @@ class Ring:
 class Gathering:
     """Who has come to a collective so far, with what."""
 
-    def __init__(self, env: simpy.Environment, members: tuple[str, ...]) -> None:
+    def __init__(self, env: simpy.Environment, kind: str, members: tuple[str, ...]) -> None:
+        self.kind = kind
         self.payloads: dict[str, Any] = {}
         self.members = members
         self.done: simpy.Event = env.event()
 
     @property
-    def absent(self) -> list[str]:
-        """Who has not come yet, in rank order."""
-        return [member for member in self.members if member not in self.payloads]
+    def complete(self) -> bool:
+        """Whether every member has come."""
+        return len(self.payloads) == len(self.members)
+
+    def __str__(self) -> str:
+        """What its members wait for: only spelt out for who asks, for that is a look at all of them."""
+        absent = [member for member in self.members if member not in self.payloads]
+        return f"{self.kind} with {', '.join(absent) or 'its flows'}"
 
 
 @dataclass(slots=True)
@@ -160,20 +166,18 @@ class FluidRings:
         plan: Callable[[list[Any]], Ring],
     ) -> Any:
         """Wait for every member; the last to come starts the flows, unless one that came is down by then."""
-        members = tuple(group)
+        members, kind = tuple(group), cast(CollectiveTag, tag)[0]
         gathering = self._gatherings.get(tag)
         if gathering is None:
-            gathering = self._gatherings[tag] = Gathering(self._run.env, members)
+            gathering = self._gatherings[tag] = Gathering(self._run.env, kind, members)
         gathering.payloads[node.id] = payload
-        absent = gathering.absent
-        if not absent and not any(self._run.failures.is_down(member) for member in members):
+        if gathering.complete and not any(self._run.failures.is_down(member) for member in members):
             del self._gatherings[tag]
             ring = plan([gathering.payloads[member] for member in members])
             operation = self._operations[tag] = Operation(members)
             operation.task = self._run.start(self._flow(order, tag, operation, ring, gathering.done))
-        kind = cast(CollectiveTag, tag)[0]
         here = cast("SimulatedNode", node)
-        return await here.wait(gathering.done, f"{kind} with {', '.join(absent) or 'its flows'}")
+        return await here.wait(gathering.done, gathering)
 
     async def _flow(
         self, order: Sequence[str], tag: Hashable, operation: Operation, ring: Ring, done: simpy.Event

@@ -1,8 +1,10 @@
 """One run under the simulated clock: coroutines on SimPy, flows on the fluid network, work in the engine."""
 
+import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import ceil, inf
 from typing import Any, TypeVar
@@ -10,7 +12,8 @@ from typing import Any, TypeVar
 import simpy
 from simpy.events import EventPriority
 
-from simnet.compute import Engine, Job
+from simnet.compute import Engine, Job, TimingEngine
+from simnet.compute.charging import even_layers
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
 from simnet.runtime.collectives import Collectives, SteppedRings
@@ -55,7 +58,7 @@ class SimulatedRun:
         self,
         world: World,
         method: Method,
-        engine: Engine,
+        engine: Engine | TimingEngine,
         recorder: Recorder,
         watch: Callable[[Progress], None] | None = None,
     ) -> None:
@@ -65,6 +68,9 @@ class SimulatedRun:
         self.cost = world.cost
         self.pipeline = world.pipeline
         self.engine = engine
+        self.layers = (
+            engine.layers if world.cost.layers is None else even_layers(engine.parameters, world.cost.layers)
+        )
         self.recorder = recorder
         self.streams = Streams(world.scenario.seed)
         self.env = Clock()
@@ -83,6 +89,7 @@ class SimulatedRun:
         self._reported = 0.0
         self._raw_bytes_sent = 0.0
         self.worker_steps = 0
+        self._group_numbers: dict[tuple[str, ...], int] = {}
         self.members, self.nodes = self._place()
         self.collectives = Collectives(
             world.scenario.network,
@@ -124,9 +131,12 @@ class SimulatedRun:
                     f"nobody can play the role {role!r}: known roles are worker, server and stage"
                 )
             members[role] = tuple(hosts)
+            everybody = self.group_number(members[role])
             for rank, (name, host) in enumerate(hosts.items()):
                 machine = rank if role == "worker" else len(self.topology.workers)
-                nodes[name] = SimulatedNode(self, id=name, role=role, rank=rank, host=host, machine=machine)
+                nodes[name] = SimulatedNode(
+                    self, id=name, role=role, rank=rank, host=host, machine=machine, everybody=everybody
+                )
         return members, nodes
 
     # -- the loop -------------------------------------------------------------------------------------
@@ -138,6 +148,10 @@ class SimulatedRun:
         `InvariantError` if clock and work disagree, and whatever a coroutine raises, such as a `PeerLost`
         that the method does not handle.
         """
+        with _rare_collections() if not self.engine.has_values else nullcontext():
+            return self._run()
+
+    def _run(self) -> Outcome:
         roles = self._method.roles()
         mains = {name: self.start(roles[node.role](node), name) for name, node in self.nodes.items()}
         self._evaluation.stage(0.0, 0, 0.0)
@@ -221,13 +235,16 @@ class SimulatedRun:
         )
 
     def _check_work(self) -> None:
-        """The clock and the work agree: every charged step was really taken."""
+        """The clock and the work agree: every charged step was really taken; if only timed, counted."""
         for kind in ("gradients", "steps"):
-            if self.counts[f"{kind}_charged"] != self.counts[f"{kind}_computed"]:
-                raise InvariantError(
-                    f"{self.counts[f'{kind}_charged']} {kind} were charged, "
-                    f"{self.counts[f'{kind}_computed']} were computed"
-                )
+            charged, done = self.counts[f"{kind}_charged"], self.counts[f"{kind}_{self._done}"]
+            if charged != done:
+                raise InvariantError(f"{charged} {kind} were charged, {done} were {self._done}")
+
+    @property
+    def _done(self) -> str:
+        """What became of work: a timing-only run computes nothing."""
+        return "computed" if self.engine.has_values else "counted"
 
     def _who_waits_for_what(self, unfinished: Sequence[str]) -> str:
         lines = [
@@ -259,6 +276,10 @@ class SimulatedRun:
         """Cancel all coroutines of a node."""
         for task in [task for task in self._tasks if task.owner == node_id]:
             task.cancel()
+
+    def group_number(self, members: tuple[str, ...]) -> int:
+        """A number for a group, the same each time: tags with thousands of names are slow to compare."""
+        return self._group_numbers.setdefault(members, len(self._group_numbers))
 
     def may_continue(self, node: SimulatedNode) -> bool:
         """False once the step budget is spent: the node's own, or everybody's."""
@@ -320,8 +341,8 @@ class SimulatedRun:
             self.counts["gradients_charged"] += entry.gradients
             self.counts["steps_charged"] += entry.steps
             gradients, steps = entry.job.computed()
-            self.counts["gradients_computed"] += gradients
-            self.counts["steps_computed"] += steps
+            self.counts[f"gradients_{self._done}"] += gradients
+            self.counts[f"steps_{self._done}"] += steps
             if entry.node.role == self._trained_role:
                 entry.node.steps += entry.steps
                 self.worker_steps += entry.steps
@@ -405,6 +426,20 @@ class SimulatedRun:
                     self._evaluation.latest.get("loss", inf),
                 )
             )
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for garbage in cycles less often: with millions of live events each look takes long.
+
+    Where nothing is computed such garbage holds no tensors, so it may wait.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(500_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _kind(tag: Hashable) -> str:

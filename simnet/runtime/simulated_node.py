@@ -9,9 +9,19 @@ import simpy
 from torch import Tensor
 
 from simnet.runtime.collectives import pass_on, tree_barrier
-from simnet.runtime.node import Cancelled, Gradient, Message, Node, PeerLost, Task, Timeout
+from simnet.runtime.node import (
+    Cancelled,
+    Gradient,
+    Message,
+    Node,
+    NoValuesError,
+    OnLayer,
+    PeerLost,
+    Task,
+    Timeout,
+)
 from simnet.runtime.rings import CollectiveTag
-from simnet.runtime.waiting import Mailbox, SimulatedTask, Until
+from simnet.runtime.waiting import Mailbox, SimulatedTask, Turns, Until
 
 if TYPE_CHECKING:
     from simnet.runtime.simulated import SimulatedRun
@@ -25,17 +35,29 @@ STEP_TOLERANCE = 1e-9
 class Waiting(NamedTuple):
     """What a coroutine waits for, since when, and on which other node it depends."""
 
-    what: str
+    what: object
+    """Says so as `str(what)`."""
     since: float
     peer: str | None
     process: simpy.Process | None
+
+
+class TimedGradient(NamedTuple):
+    """The gradient of a timing-only run: a shape, and no loss."""
+
+    vector: Tensor
+
+    @property
+    def loss(self) -> float:
+        """Raises :class:`NoValuesError`: nothing was computed."""
+        raise NoValuesError("the loss of a gradient was asked for in a timing-only run, which has no values")
 
 
 class SimulatedNode(Node):
     """One role on one host of the simulated network."""
 
     def __init__(
-        self, run: "SimulatedRun", *, id: str, role: str, rank: int, host: str, machine: int
+        self, run: "SimulatedRun", *, id: str, role: str, rank: int, host: str, machine: int, everybody: int
     ) -> None:
         self._run = run
         self._env = run.env
@@ -44,13 +66,15 @@ class SimulatedNode(Node):
         self.rank = rank
         self.host = host
         self._machine = run.cost.machines[machine]
-        self._device = simpy.Resource(run.env, capacity=1)
+        self._device = Turns(run.env)
         self._mailbox = Mailbox(run.env)
         self._params = run.engine.initial_params
         self._optimizer_state = run.engine.init_state(self._params)
+        self._everybody = everybody
         self._collectives_called: dict[Hashable, int] = {}
         self.samples = run.task.samples[rank] if role == "worker" else 0
         self.parameters = run.cost.charged_parameters
+        self.layers = run.layers
         self.rng = run.streams.generator("node", id)
         self.version = 0
         self.steps = 0
@@ -68,7 +92,7 @@ class SimulatedNode(Node):
 
     @params.setter
     def params(self, value: Tensor) -> None:
-        if value.shape != self._params.shape:
+        if value is not self._params and value.shape != self._params.shape:
             raise ValueError(
                 f"params of {self.id} have shape {tuple(self._params.shape)}, not {tuple(value.shape)}"
             )
@@ -96,9 +120,20 @@ class SimulatedNode(Node):
 
     # -- computation ----------------------------------------------------------------------------------
 
-    async def train(self, steps: int | None = None, *, until: Task[Any] | None = None) -> int:
+    async def train(
+        self,
+        steps: int | None = None,
+        *,
+        until: Task[Any] | None = None,
+        on_layer: OnLayer | None = None,
+    ) -> int:
         if (steps is None) == (until is None):
             raise ValueError("train() takes either steps or until")
+        if on_layer is not None and (until is not None or not self._run.engine.layerwise_steps):
+            reason = (
+                "until" if until is not None else "an optimizer with clip_norm, which needs all gradients"
+            )
+            raise ValueError(f"train() cannot step layer by layer (on_layer) with {reason}")
         if steps is not None and steps < 1:
             raise ValueError(f"train() takes at least one step, not {steps}")
         step_seconds = self._machine.train_seconds(1)
@@ -117,24 +152,34 @@ class SimulatedNode(Node):
                 return 0
             job = self._run.engine.submit_train(self.rank, before, state, steps, self.batches_drawn)
             self.batches_drawn += steps
-            seconds = steps * step_seconds if until is None else None
-            result = await self._finish("train", job, seconds, gradients=steps, steps=steps)
+            if on_layer is not None:
+                result = await self._layer_by_layer("train", job, on_layer, steps)
+            else:
+                seconds = steps * step_seconds if until is None else None
+                result = await self._finish("train", job, seconds, gradients=steps, steps=steps)
             if self._params is not before:
                 raise RuntimeError(
                     f"params of {self.id} were assigned while it was training: that work would be lost; "
                     "use gradient() and step() to overlap"
                 )
             self._params, self._optimizer_state = result.params, result.state
-        self._run.recorder.metric(self.now, self.id, self.steps, "train_loss", float(result.losses.mean()))
+        if self._run.engine.has_values:
+            loss = float(result.losses.mean())
+            self._run.recorder.metric(self.now, self.id, self.steps, "train_loss", loss)
         return steps
 
-    async def gradient(self, params: Tensor | None = None) -> Gradient:
+    async def gradient(self, params: Tensor | None = None, *, on_layer: OnLayer | None = None) -> Gradient:
         with self._device.request() as turn:
             await self.wait(turn, "its device")
             at = self._params if params is None else params
             job = self._run.engine.submit_gradient(self.rank, at, self.batches_drawn)
             self.batches_drawn += 1
-            result = await self._finish("gradient", job, self._machine.gradient_seconds(), gradients=1)
+            if on_layer is not None:
+                result = await self._layer_by_layer("gradient", job, on_layer)
+            else:
+                result = await self._finish("gradient", job, self._machine.gradient_seconds(), gradients=1)
+        if not self._run.engine.has_values:
+            return cast(Gradient, TimedGradient(result.vector))
         loss = float(result.loss)
         self._run.recorder.metric(self.now, self.id, self.steps, "train_loss", loss)
         return Gradient(loss, result.vector)
@@ -156,9 +201,10 @@ class SimulatedNode(Node):
     ) -> T:
         if (flops is None) == (seconds is None):
             raise ValueError("compute() takes either flops or seconds: there is no work without a cost")
-        duration = self._machine.seconds(flops) if flops is not None else seconds
-        if duration is None or not duration > 0:
+        cost = seconds if flops is None else flops
+        if cost is None or not cost > 0:
             raise ValueError(f"compute() needs a positive cost, not flops={flops}, seconds={seconds}")
+        duration = cost if flops is None else self._machine.seconds(flops)
         with self._device.request() as turn:
             await self.wait(turn, "its device")
             await self._work("compute", duration)
@@ -178,6 +224,37 @@ class SimulatedNode(Node):
         except Cancelled:
             self._run.engine.withdraw(job)
             raise
+
+    async def _layer_by_layer(self, name: str, job: Any, on_layer: OnLayer, steps: int = 0) -> Any:
+        """Let the job's time pass, and hand over each layer when its last step's backward pass leaves it.
+
+        Values are computed, and steps are counted, when the first of them is handed over.
+        """
+        machine, started = self._machine, self.now
+        before = machine.train_seconds(steps - 1) if steps else 0.0
+        last = machine.train_seconds(1) if steps else machine.gradient_seconds()
+        backward = before + machine.forward_fraction * machine.gradient_seconds()
+        per_parameter = (before + last - backward) / len(job.params)
+        self._computing = (name, started)
+        self._run.work_begins()
+        result, done = None, 0
+        try:
+            for layer in reversed(self.layers):
+                done += layer.stop - layer.start
+                moment = started + backward + done * per_parameter
+                if result is None and not self._run.ends_in_time(moment - started):
+                    self._run.engine.withdraw(job)
+                await self.wait(self._env.timeout(max(0.0, moment - self.now)), name)
+                if result is None:
+                    result = await self._run.finish(job, self, gradients=steps or 1, steps=steps)
+                vector = result.params if steps else result.vector
+                on_layer(layer, vector[layer])
+        except Cancelled:
+            self._run.engine.withdraw(job)
+            self.stop_computing()
+            raise
+        self.stop_computing()
+        return result
 
     async def _work(self, name: str, seconds: float) -> None:
         """Hold the device for `seconds`; the caller has it already."""
@@ -314,13 +391,17 @@ class SimulatedNode(Node):
 
     def _collective(self, kind: str, group: Sequence[str] | None) -> tuple[tuple[str, ...], CollectiveTag]:
         """The members, and a tag that the n-th call of this kind shares at each of them."""
-        members = self.members(self.role) if group is None else tuple(group)
-        if self.id not in members:
-            raise ValueError(f"{self.id} called {kind} of a group that it is not in: {members}")
-        key = (kind, members)
+        if group is None:
+            members, number = self.members(self.role), self._everybody
+        else:
+            members = tuple(group)
+            if self.id not in members:
+                raise ValueError(f"{self.id} called {kind} of a group that it is not in: {members}")
+            number = self._run.group_number(members)
+        key = (kind, number)
         turn = self._collectives_called.get(key, 0)
         self._collectives_called[key] = turn + 1
-        return members, (kind, members, turn)
+        return members, (kind, number, turn)
 
     # -- the rest -------------------------------------------------------------------------------------
 
@@ -344,13 +425,13 @@ class SimulatedNode(Node):
     def shared_rng(self, name: str, epoch: int) -> np.random.Generator:
         return self._run.streams.generator("shared", name, epoch)
 
-    async def wait(self, event: simpy.Event, what: str, peer: str | None = None) -> Any:
+    async def wait(self, event: simpy.Event, what: object, peer: str | None = None) -> Any:
         """Wait for an event, leaving a note of what for, from which a deadlock is explained.
 
         Raises :class:`PeerLost` when `peer`, without which it cannot happen, is noticed to be down.
         """
-        ticket = id(event)
-        self.waiting_for[ticket] = Waiting(what, self.now, peer, self._env.active_process)
+        ticket, env = id(event), self._env
+        self.waiting_for[ticket] = Waiting(what, env.now, peer, env.active_process)
         try:
             return await Until(event)
         finally:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from simnet.compute.layout import Layout
 from simnet.compute.pieces import Passage
 from simnet.compute.stages import PieceBackward, PieceForward, PieceStep
 from simnet.optim import Optimizer
@@ -20,7 +21,13 @@ class SimulatedStage(SimulatedNode, StageNode):
     """One stage of one replica, on one host of the simulated network."""
 
     def __init__(
-        self, run: "SimulatedRun", world: PipelineWorld, replica: int, stage: int, names: list[list[str]]
+        self,
+        run: "SimulatedRun",
+        world: PipelineWorld,
+        replica: int,
+        stage: int,
+        names: list[list[str]],
+        everybody: int,
     ) -> None:
         super().__init__(
             run,
@@ -29,6 +36,7 @@ class SimulatedStage(SimulatedNode, StageNode):
             rank=replica * world.stages + stage,
             host=world.hosts[replica][stage],
             machine=world.machines[replica][stage],
+            everybody=everybody,
         )
         self._world = world
         self.stage, self.stages = stage, world.stages
@@ -45,7 +53,8 @@ class SimulatedStage(SimulatedNode, StageNode):
             parts.append(whole[piece.start : piece.start + piece.parameters])
             if codec.parameters:
                 parts.append(codec.initial_params().to(whole))
-        self._params = torch.cat(parts)
+        self._params = parts[0] if len(parts) == 1 else torch.cat(parts)
+        self._timed = not run.engine.has_values
         sizes = [
             piece.parameters + codec.parameters
             for piece, codec in zip(self.pieces, self._codecs, strict=True)
@@ -53,6 +62,7 @@ class SimulatedStage(SimulatedNode, StageNode):
         self._bounds = [sum(sizes[:chunk]) for chunk in range(len(sizes) + 1)]
         self.parameters = run.cost.charged_parameters * len(self._params) / run.cost.parameters
         self._state: dict[str, Tensor] | None = None
+        self._bound: dict[Optimizer, Optimizer] = {}
 
     @property
     def budget(self) -> int | None:
@@ -134,7 +144,8 @@ class SimulatedStage(SimulatedNode, StageNode):
         optimizer = optimizer or self.optimizer
         if self.chunks == 1:
             optimizer = self._world.codecs.optimizer(optimizer, self.pieces[0])
-        flops = optimizer.flops_per_parameter * self.parameters
+        optimizer = self.bound(optimizer)
+        flops = 0.0 if self._timed else optimizer.step_flops(self.parameters)
         with self._device.request() as turn:
             await self.wait(turn, "its device")
             await self._work("step", self._machine.seconds(flops))
@@ -143,14 +154,39 @@ class SimulatedStage(SimulatedNode, StageNode):
             gradient = self._constrained("gradient", gradient, before)
             job = self._run.engine.submit(PieceStep(optimizer, before, gradient, state))
             result = await self._run.finish(job, self, steps=1)
-            self._params = self._constrained("params", result.params, before)
+            self._params = (
+                result.params if self._timed else self._constrained("params", result.params, before)
+            )
             self._state = result.state
+
+    def bound(self, optimizer: Optimizer) -> Optimizer:
+        if not optimizer.needs_layout:
+            return optimizer
+        if optimizer not in self._bound:
+            self._bound[optimizer] = optimizer.with_layout(self._layout())
+        return self._bound[optimizer]
+
+    def _layout(self) -> Layout:
+        """Of the whole stage: its chunks, each with the parameters of its codec behind it."""
+        names: list[str] = []
+        shapes: list[torch.Size] = []
+        for chunk, piece in enumerate(self.pieces):
+            names += piece.layout.names
+            shapes += piece.layout.shapes
+            own = self._bounds[chunk + 1] - self._bounds[chunk] - piece.parameters
+            if own:
+                names.append(f"boundary.{piece.index}")
+                shapes.append(torch.Size([own]))
+        sizes = tuple(shape.numel() for shape in shapes)
+        return Layout(tuple(names), tuple(shapes), sizes, self._params.dtype)
 
     async def after_update(self, update: int) -> None:
         for codec in self._codecs:
             await codec.after_update(self, update)
 
     def _constrained(self, what: str, vector: Tensor, params: Tensor) -> Tensor:
+        if self._timed:
+            return vector
         parts: list[Tensor] = []
         for chunk, codec in enumerate(self._codecs):
             part = self.chunk_of(vector, chunk)
@@ -162,6 +198,9 @@ class SimulatedStage(SimulatedNode, StageNode):
 
     def _bundle(self, chunk: int, values: Tensor, microbatch: int, version: int, *, backward: bool) -> Bundle:
         piece, codec, samples = self.pieces[chunk], self._codecs[chunk], (self.replica, microbatch)
+        if self._timed:
+            number = codec.wire_bytes(piece.output_shape, backward)
+            return Bundle(microbatch, samples, None, version, number, number)
         packed = codec.pack(values, Passage(backward, samples))
         shape = self._world.charged_shape(piece)
         charged = packed.bytes if shape is None else codec.wire_bytes(shape, backward)
@@ -201,8 +240,9 @@ def stage_nodes(run: "SimulatedRun", world: PipelineWorld) -> dict[str, Simulate
         [f"replica{replica}.stage{stage}" for stage in range(world.stages)]
         for replica in range(world.replicas)
     ]
+    everybody = run.group_number(tuple(name for row in names for name in row))
     nodes = [
-        SimulatedStage(run, world, replica, stage, names)
+        SimulatedStage(run, world, replica, stage, names, everybody)
         for replica in range(world.replicas)
         for stage in range(world.stages)
     ]

@@ -107,6 +107,13 @@ class StageNode(Node):
         """
 
     @abstractmethod
+    def bound(self, optimizer: Optimizer) -> Optimizer:
+        """An optimizer that knows the shapes of the stage's parameters, where it must.
+
+        Raises `ValueError` where it can do nothing with these shapes.
+        """
+
+    @abstractmethod
     async def update(self, gradient: Tensor, optimizer: Optimizer | None = None) -> None:
         """One step of `optimizer` (default: the task's) from `params` along `gradient`, both of the stage.
 

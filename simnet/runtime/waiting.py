@@ -100,6 +100,49 @@ async def _ending_quietly(coroutine: Coroutine[Any, Any, T], keep_errors: bool) 
         raise
 
 
+class Turns:
+    """One at a time, in the order of asking: who has the device. As `simpy.Resource(capacity=1)`, at half its
+    price."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self._env = env
+        self._holder: Turn | None = None
+        self._queue: deque[Turn] = deque()
+
+    def request(self) -> "Turn":
+        """An event that fires when it is one's turn; a context manager, at whose end the next one has it."""
+        turn = Turn(self._env, self)
+        if self._holder is None:
+            self._holder = turn
+            turn.succeed()
+        else:
+            self._queue.append(turn)
+        return turn
+
+    def release(self, turn: "Turn") -> None:
+        """It is over, or given up before it came."""
+        if self._holder is not turn:
+            self._queue.remove(turn)
+            return
+        self._holder = self._queue.popleft() if self._queue else None
+        if self._holder is not None:
+            self._holder.succeed()
+
+
+class Turn(simpy.Event):
+    """A turn that was asked for."""
+
+    def __init__(self, env: simpy.Environment, turns: Turns) -> None:
+        super().__init__(env)
+        self._turns = turns
+
+    def __enter__(self) -> "Turn":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._turns.release(self)
+
+
 class Mailbox:
     """Messages that arrived before anybody asked, and receivers that asked before anything arrived."""
 

@@ -1,6 +1,7 @@
 """Scenarios: the YAML schema, loading with errors that name the line, sweeps, export to JSON Schema."""
 
 from simnet.scenario.collectives import AllReduceConfig, BroadcastConfig
+from simnet.scenario.device_files import read_device
 from simnet.scenario.errors import MISSING, Path, Problem, ScenarioError, describe, nearest, shown
 from simnet.scenario.expect import Comparison, Expectation, Measurements, Outcome, parse_expectation
 from simnet.scenario.fields import Bandwidth, Component, Integer, Number, Positive, PositiveInteger
@@ -92,6 +93,7 @@ __all__ = [
     "network_names",
     "one_of",
     "parse_expectation",
+    "read_device",
     "shown",
     "starter_text",
     "validated",

@@ -145,6 +145,8 @@ class Expectation:
     text: str
     operands: tuple[Operand, ...]
     operators: tuple[str, ...]
+    metrics: frozenset[str] = frozenset()
+    """The recorded metrics that it asks for: `loss`, and those that it names."""
 
     def check(self, measured: Measurements) -> Outcome:
         """Compare what was measured; never raises but for what ``measured`` raises."""
@@ -191,6 +193,7 @@ class _Parser:
     def __init__(self, text: str, labels: Collection[str] | None, path: Path) -> None:
         self.text, self.labels, self.path = text, labels, path
         self.depth = 0
+        self.metrics: set[str] = set()
         self.tokens = self._tokens()
         self.next = 0
 
@@ -245,7 +248,7 @@ class _Parser:
             self.unexpected("an operator or the end of the line")
         if not operators:
             self._fail(self.token.start, "nothing is compared", f"{one_of_symbols()} and a second side")
-        return Expectation(self.text.strip(), tuple(operands), tuple(operators))
+        return Expectation(self.text.strip(), tuple(operands), tuple(operators), frozenset(self.metrics))
 
     def operand(self) -> Operand:
         start = self.token.start
@@ -315,6 +318,10 @@ class _Parser:
             self.need(",")
             arguments.append(self.name("a metric") if parameter == "metric" else self.sum())
         self.need(")")
+        if name.text.endswith("_loss"):
+            self.metrics.add("loss")
+        named = zip(parameters, arguments, strict=True)
+        self.metrics.update(str(argument) for parameter, argument in named if parameter == "metric")
 
         def value(measured: Measurements) -> float:
             given = [argument if isinstance(argument, str) else argument(measured) for argument in arguments]

@@ -1,6 +1,7 @@
 """What the sections of a scenario are made of: their base classes and the types of their values."""
 
 import re
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import (
@@ -9,14 +10,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     SerializerFunctionWrapHandler,
+    WithJsonSchema,
     model_serializer,
     model_validator,
 )
 
 from simnet.scenario.errors import ScenarioError
 from simnet.scenario.validate import PLUGIN
-from simnet.units import BytesPerSecond
+from simnet.units import BytesPerSecond, bytes_, format_bytes
 
 LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 """What may name a folder and stand in an `expect` line."""
@@ -55,6 +58,29 @@ PositiveInteger = Annotated[Integer, Field(gt=0)]
 Number = Annotated[float, BeforeValidator(_no_bool_or_text), Field(allow_inf_nan=False)]
 Label = Annotated[str, AfterValidator(_named)]
 Bandwidth = Annotated[BytesPerSecond, Positive]
+
+
+def _bytes_or_number(value: object) -> float:
+    """A plain number is one of bytes, which is what the keys of this type are called after."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return bytes_(value)
+
+
+BytesEach = Annotated[
+    float,
+    Field(allow_inf_nan=False),
+    BeforeValidator(_bytes_or_number),
+    Positive,
+    PlainSerializer(partial(format_bytes, exact=True), return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}],
+            "examples": [2, "13.4 bit"],
+        }
+    ),
+]
+"""What one of something takes: a number of bytes, or an amount with its unit."""
 
 
 class Section(BaseModel):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
+from simnet.scenario.device_files import with_device_files
 from simnet.scenario.errors import Path, Problem, ScenarioError, describe
 from simnet.scenario.library import find_network, find_scenario
 from simnet.scenario.overrides import with_overrides
@@ -145,7 +146,7 @@ def _checked(mapping: dict[str, Any], source: Source) -> tuple[SweepPoint, ...]:
         for path, origin in origins.items():
             here = here.with_origin(path, origin)
         try:
-            whole, here = with_used_network(resolved, here)
+            whole, here = with_used_network(with_device_files(resolved, here), here)
             used = {**here.used, **used}
             scenarios.append(SweepPoint(validated(Scenario, whole, ()).read_from(here), point))
         except ScenarioError as error:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     PlainSerializer,
@@ -28,6 +29,8 @@ from simnet.scenario.engine import EngineConfig
 from simnet.scenario.errors import Path, Problem, ScenarioError, describe
 from simnet.scenario.expect import parse_expectation
 from simnet.scenario.fields import (
+    Bandwidth,
+    BytesEach,
     Component,
     Integer,
     Label,
@@ -164,7 +167,25 @@ class DeviceConfig(Section):
     achieved: Annotated[Number, Field(gt=0, le=1)] = Field(
         description="Fraction of the peak that training achieves, above 0 and up to 1."
     )
-    memory: Annotated[Bytes, Positive] | None = Field(None, description="Memory, such as 24 GiB.")
+    memory: Annotated[Bytes, Positive] | None = Field(
+        None, description="Memory, such as 24 GiB; if not given, whether a model fits is not checked."
+    )
+    memory_bandwidth: Bandwidth | None = Field(
+        None, description="Rate at which operations read and write memory; if not given, that is free."
+    )
+    pooling_bandwidth: Bandwidth | None = Field(
+        None, description="The same for pooling; `memory_bandwidth` if not given."
+    )
+    operation_overhead: Annotated[Seconds, Field(ge=0)] | None = Field(
+        None, description="Time that each operation of the model takes besides; none if not given."
+    )
+    convolution_overhead: Annotated[Seconds, Field(ge=0)] | None = Field(
+        None, description="The same for a convolution; `operation_overhead` if not given."
+    )
+    attention_overhead: Annotated[Seconds, Field(ge=0)] | None = Field(
+        None, description="The same for a fused attention; `operation_overhead` if not given."
+    )
+    description: str = Field("", description="For people: which machine this is, and how it was measured.")
 
 
 def _device_form(value: object) -> str:
@@ -184,8 +205,10 @@ class WorkerGroup(Section):
     nodes: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         None, description="The hosts that are meant, by name, instead of a count."
     )
-    device: Device = Field(
-        description="A device profile's name (see `simnet list devices`), or one in place."
+    device: Device | None = Field(
+        None,
+        description="A device profile's name (see `simnet list devices`), a file that `simnet calibrate` "
+        "wrote (./my-machine.yaml), or one in place. Every task but synthetic needs it.",
     )
     speed: Annotated[Number, Field(gt=0)] = Field(
         1.0, description="Speed relative to the device; 0.5 is half as fast."
@@ -208,7 +231,7 @@ class ServerConfig(Section):
     node: str | None = Field(
         None, description="The host that it runs on; chosen by the topology if not given."
     )
-    device: Device = Field("cpu", description="A device profile's name, or one in place.")
+    device: Device = Field("cpu", description="A device profile's name or file, or one in place.")
     speed: Annotated[Number, Field(gt=0)] = Field(1.0, description="Speed relative to the device.")
     uplink: BandwidthValue | None = Field(None, description="Bandwidth limit of what it sends.")
     downlink: BandwidthValue | None = Field(None, description="Bandwidth limit of what it receives.")
@@ -220,23 +243,55 @@ class ChargeAs(Section):
     parameters: Annotated[Count, Positive] = Field(
         description="Parameters of the pretended model, such as 1.3B."
     )
+    layers: PositiveInteger | None = Field(
+        None,
+        description="Its layers, for methods that send layer by layer; if not given, those of the model that "
+        "is trained.",
+    )
     tokens_per_step: Annotated[Count, Positive] | None = Field(
         None, description="Tokens that one step of one worker is charged for."
     )
     samples_per_step: Annotated[Count, Positive] | None = Field(
         None, description="Samples that one step of one worker is charged for."
     )
+    step_seconds: Annotated[Seconds, Positive] | None = Field(
+        None,
+        description="Seconds of one training step at speed 1, gradient and optimizer together, instead of "
+        "what a device takes for so many FLOPs.",
+    )
+    bytes_per_parameter: BytesEach | None = Field(
+        None,
+        description="What a parameter takes on the wire: 2, or 13.4 bit; as in the model that is trained (4) "
+        "if not given.",
+    )
 
     @model_validator(mode="after")
-    def _tokens_or_samples(self) -> Self:
-        if self.tokens_per_step is not None and self.samples_per_step is not None:
+    def _one_size_of_a_step(self) -> Self:
+        keys = ("tokens_per_step", "samples_per_step", "step_seconds")
+        given = [key for key in keys if getattr(self, key) is not None]
+        if len(given) > 1:
             raise ScenarioError.at(
-                ("samples_per_step",),
-                "given beside `tokens_per_step`",
-                given=self.samples_per_step,
-                expected="one of tokens_per_step, samples_per_step",
+                (given[1],),
+                f"given beside `{given[0]}`",
+                given=getattr(self, given[1]),
+                expected=f"one of {', '.join(keys)}",
             )
         return self
+
+    @model_validator(mode="after")
+    def _parameters_for_all_layers(self) -> Self:
+        if self.layers is not None and self.layers > self.parameters:
+            raise ScenarioError.at(
+                ("layers",),
+                "more layers than parameters",
+                given=self.layers,
+                expected=f"at most {self.parameters:g}",
+            )
+        return self
+
+
+SYNTHETIC = "synthetic"
+"""The task of timing-only runs, which has no data, no optimizer, and needs no device."""
 
 
 def _batch_size(value: object) -> object:
@@ -250,8 +305,16 @@ def _batch_size(value: object) -> object:
 class TaskConfig(Open):
     """What is learned. Further keys belong to the task that is named."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"name": {"const": SYNTHETIC}}},
+            "else": {"required": ["batch_size", "optimizer"]},
+        }
+    )
+
     name: str = Field(
-        description="classification, language-model, quadratic, or module:attribute.", min_length=1
+        description="classification, language-model, quadratic, synthetic, or module:attribute.",
+        min_length=1,
     )
     dataset: Component | None = Field(None, description="The dataset: a name, or a mapping with its options.")
     model: Component | None = Field(None, description="The model: a name, or a mapping with its options.")
@@ -259,13 +322,30 @@ class TaskConfig(Open):
         Component(name="iid"),
         description="How the samples are split over the workers: iid, dirichlet, by-class.",
     )
-    batch_size: Annotated[int | Literal["full"], BeforeValidator(_batch_size)] = Field(
-        description="Samples per worker and step, or full for all of a worker's samples."
+    batch_size: Annotated[int | Literal["full"], BeforeValidator(_batch_size)] | None = Field(
+        None,
+        description="Samples per worker and step, or full for all of a worker's samples. Every task but "
+        "synthetic needs it.",
     )
-    optimizer: Component = Field(description="The workers' optimizer with its hyperparameters.")
+    optimizer: Component | None = Field(
+        None,
+        description="The workers' optimizer with its hyperparameters. Every task but synthetic needs it.",
+    )
     charge_as: ChargeAs | None = Field(
         None, description="Pretend a larger model: its compute time and its bytes."
     )
+
+    @model_validator(mode="after")
+    def _data_and_optimizer(self) -> Self:
+        if self.name != SYNTHETIC:
+            problems = [
+                Problem((key,), "missing key", expected=type(self).model_fields[key].description or "")
+                for key in ("batch_size", "optimizer")
+                if getattr(self, key) is None
+            ]
+            if problems:
+                raise ScenarioError(problems)
+        return self
 
 
 class StopConfig(Section):
@@ -438,6 +518,19 @@ class Scenario(Section):
         if problems:
             raise ScenarioError(problems)
         return lines
+
+    @model_validator(mode="after")
+    def _devices(self) -> Self:
+        needed = () if self.task.name == SYNTHETIC else self.workers
+        expected = WorkerGroup.model_fields["device"].description or ""
+        problems = [
+            Problem(("workers", index, "device"), "missing key", expected=expected)
+            for index, group in enumerate(needed)
+            if group.device is None
+        ]
+        if problems:
+            raise ScenarioError(problems)
+        return self
 
     @property
     def source(self) -> Source | None:

@@ -8,6 +8,7 @@
 
 from simnet.tasks.build import build_task
 from simnet.tasks.entry import Entry
+from simnet.tasks.synthetic import SyntheticTask
 from simnet.tasks.task import BatchSource, Task
 
-__all__ = ["BatchSource", "Entry", "Task", "build_task"]
+__all__ = ["BatchSource", "Entry", "SyntheticTask", "Task", "build_task"]

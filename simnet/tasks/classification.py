@@ -62,6 +62,7 @@ def build_classification(
             targets.index_select(0, flat).view(rows.shape),
         )
 
+    assert config.batch_size is not None, "the schema requires it"
     change = None
     if isinstance(allotment, Shifted):
         change = make_shift(

@@ -89,6 +89,7 @@ def build_language_model(
             starts[places] = draw_windows(generator, spans[group], length, len(places))
         return starts
 
+    assert config.batch_size is not None, "the schema requires it"
     in_turn = {key: windows_in_turn(own, length) for key, own in distinct.items()}
     if isinstance(allotment, Mixture):
         if config.batch_size == "full":

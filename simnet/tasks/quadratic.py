@@ -56,6 +56,7 @@ def build_quadratic(
     Raises `ScenarioError` where the scenario names a dataset, a model or a partition.
     """
     config = scenario.task
+    assert config.batch_size is not None, "the schema requires it"
     unused = {"dataset": config.dataset, "model": config.model}
     if config.partition != type(config).model_fields["partition"].default:
         unused["partition"] = config.partition

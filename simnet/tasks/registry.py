@@ -6,6 +6,7 @@ from simnet.tasks.entry import Entry
 from simnet.tasks.language_model import LanguageModelOptions, build_language_model
 from simnet.tasks.partitions import partitions
 from simnet.tasks.quadratic import QuadraticOptions, build_quadratic
+from simnet.tasks.synthetic import SyntheticOptions, build_synthetic
 from simnet.tasks.task import Task
 
 __all__ = ["datasets", "models", "partitions", "tasks"]
@@ -16,4 +17,7 @@ tasks: dict[str, Entry[Task]] = {
     ),
     "language-model": Entry(LanguageModelOptions, build_language_model, "next bytes; by default python-docs"),
     "quadratic": Entry(QuadraticOptions, build_quadratic, "heterogeneous quadratics with a known optimum"),
+    "synthetic": Entry(
+        SyntheticOptions, build_synthetic, "timing only: sizes and seconds, nothing is learned"
+    ),
 }

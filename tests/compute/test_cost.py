@@ -75,7 +75,7 @@ def test_charge_as(charge: ChargeAs, tokens: float) -> None:
     work = Work.of(task, Nesterov(lr=1), charge)
     assert work.gradient_flops == (6 * 1e9 * tokens,) * 4
     assert work.optimizer_flops == 6 * 1e9
-    cost = CostModel((work.on(DEVICES["h100"], worker=0),), work.parameters, work.charged_parameters)
+    cost = CostModel((work.on(DEVICES["h100"], worker=0),), work.parameters, 1e9, work.byte_ratio)
     assert cost.charged_bytes(4.0 * work.parameters) == pytest.approx(4e9, rel=1e-15)
     assert cost.parameters == sum(value.numel() for value in task.make_model().parameters())
 

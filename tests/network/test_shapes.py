@@ -79,7 +79,7 @@ def test_a_fat_tree_has_full_bisection(k):
 
 
 def test_a_dumbbell_has_its_bottleneck_in_the_middle():
-    dumbbell = build({"kind": "dumbbell", "bottleneck": {"bandwidth": "1 Mbps", "loss": 0.1}}, 5)
+    dumbbell = build({"kind": "dumbbell", "bottleneck": {"bandwidth": "1 Mbps", "loss": 0.1}}, 5, model="tcp")
     assert dumbbell.hosts == ("l0", "l1", "l2", "r0", "r1")
     assert dumbbell.nominal_bandwidth("l0", "r0") == MBPS
     assert dumbbell.nominal_bandwidth("l0", "l1") == 100 * MBPS
@@ -255,7 +255,8 @@ def test_efficiency_loss_and_fatpipes():
         explicit(
             {"between": ["a", "b"], "efficiency": 0.5, "loss": 0.1},
             {"between": ["b", "c"], "sharing": "fatpipe", "loss": 0.2},
-        )
+        ),
+        model="tcp",
     )
     route = topology.route("a", "c")
     assert [topology.capacities[r] / MBPS for r in route.resources] == [50, 100]

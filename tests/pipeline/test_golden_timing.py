@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from simnet.compute import Engine
-from simnet.experiment import plans
+from simnet.experiment import make_engine, plans
 from simnet.pipeline.schedules import Forward, one_forward_one_backward
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
@@ -17,7 +16,7 @@ BANDWIDTH, LATENCY = 200e6 / 8, 0.05
 
 def step_seconds(*changes):
     (plan,) = plans(load_file(SCENARIO, ["stop.steps=1", *changes]).scenarios[0].scenario)
-    run = SimulatedRun(plan.world, plan.method, Engine(plan.world.task, plan.optimizer), Recorder())
+    run = SimulatedRun(plan.world, plan.method, make_engine(plan), Recorder())
     return run.run().virtual_seconds
 
 

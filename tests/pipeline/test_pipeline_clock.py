@@ -116,7 +116,7 @@ def test_recomputation_takes_the_time_of_a_forward_pass(pipe):
 def test_flops_of_the_stages_are_those_of_the_task(pipe):
     """Cutting a model adds no work: the counted passes add up to one gradient of the whole model."""
     run = pipe("pipeline")
-    assert run.plan.world.pipeline.flops_ratio == 1.0
+    assert run.plan.world.pipeline.work_ratio == 1.0
 
 
 @pytest.mark.parametrize(("codec", "number"), [("identity", 4), ("bf16", 2)])
