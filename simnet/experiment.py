@@ -20,8 +20,10 @@ from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
 from simnet.compute import CostModel, Engine, Layout, TimingEngine, check_memory, count_gradient_flops
-from simnet.network import build_topology
+from simnet.network import Topology, build_topology
 from simnet.optim import Optimizer, OptimizerConfig
+from simnet.pipeline.build import build_pipeline, pipeline_task, replicas_of
+from simnet.pipeline.method import PipelineMethod
 from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
 from simnet.runtime.simulated import SimulatedRun
 from simnet.runtime.world import Progress, World
@@ -110,22 +112,63 @@ def _plans(scenario: Scenario) -> list[Plan]:
         served: build_topology(scenario, with_server=served) for served in map(_needs_server, methods)
     }
     any_topology = next(iter(topologies.values()))
-    task = build_task(scenario, device, len(any_topology.workers))
-    if isinstance(task, SyntheticTask):
+    shares = [_shares(scenario, method, any_topology) for method in methods]
+    tasks = {count: build_task(scenario, device, count) for count in dict.fromkeys(shares)}
+    synthetic = any(isinstance(task, SyntheticTask) for task in tasks.values())
+    if synthetic:
         _check_timing_only(scenario, methods)
-    else:
-        assert optimizer is not None, "every task but a synthetic one has an optimizer"
-        optimizer = _bound(optimizer, task, ("task", "optimizer"))
-        methods = [_with_bound_optimizers(method, task, index) for index, method in enumerate(methods)]
-        check_memory(scenario, task, optimizer, served=True in topologies)
-    cost = CostModel.of(scenario, task, optimizer, any_topology)
-    threads = _threads(scenario, task)
     made = []
-    for entry, method in zip(scenario.algorithms, methods, strict=True):
+    for index, (entry, method, count) in enumerate(zip(scenario.algorithms, methods, shares, strict=True)):
         alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}, "expect": ()})
-        world = World(alone, topologies[_needs_server(method)], task, cost)
-        made.append(Plan(alone, entry.label, method, world, optimizer, device, threads))
+        topology, task, bound = topologies[_needs_server(method)], tasks[count], optimizer
+        if not isinstance(method, PipelineMethod):
+            if not synthetic:
+                bound = _bound(_given(optimizer), task, ("task", "optimizer"))
+                method = _with_bound_optimizers(method, task, index)
+                check_memory(scenario, task, bound, served=True in topologies)
+            world = World(alone, topology, task, CostModel.of(alone, task, bound, topology))
+        else:  # whose stages bind optimizers to their own parameters
+            _check_stages(alone, method, index)
+            world = _pipeline_world(alone, method, topology, task, optimizer)
+        threads = _threads(scenario, world.task)
+        made.append(Plan(alone, entry.label, method, world, bound, device, threads))
     return made
+
+
+def _given(optimizer: Optimizer | None) -> Optimizer:
+    assert optimizer is not None, "every task but a synthetic one has an optimizer"
+    return optimizer
+
+
+def _shares(scenario: Scenario, method: Algorithm, topology: Topology) -> int:
+    """How many shares of the data a method trains on: one per worker, or one per pipeline."""
+    if isinstance(method, PipelineMethod):
+        return replicas_of(scenario, topology.workers)
+    return len(topology.workers)
+
+
+def _check_stages(scenario: Scenario, method: PipelineMethod, index: int) -> None:
+    assert scenario.pipeline is not None, "its replicas were counted"
+    try:
+        method.check(scenario.pipeline.stages)
+    except ValueError as error:
+        raise ScenarioError.at(("algorithms", index), str(error)) from None
+
+
+def _pipeline_world(
+    scenario: Scenario, method: PipelineMethod, topology: Topology, task: Task, optimizer: Optimizer | None
+) -> World:
+    """What the run of a method with stages stands on."""
+    task = pipeline_task(scenario, method, task)
+    bound = None if optimizer is None else _bound(optimizer, task, ("task", "optimizer"))
+    cost = CostModel.of(scenario, task, bound, topology)
+    return World(
+        scenario,
+        topology,
+        task,
+        cost,
+        build_pipeline(scenario, method, task, cost, optimizer, topology.workers),
+    )
 
 
 def _needs_server(method: Algorithm) -> bool:

@@ -123,7 +123,7 @@ class CostModel:
         traffic = any(profile.charges_traffic for profile in profiles)
         work = Work.of(task, optimizer, scenario.task.charge_as, traffic=traffic)
         machines = [
-            work.on(profiles[group], scenario.workers[group].speed, worker)
+            work.on(profiles[group], scenario.workers[group].speed, worker if worker < task.workers else None)
             for worker, group in enumerate(groups_of_workers(scenario.workers, len(topology.workers)))
         ]
         machines.append(work.on(profiles[-1], server.speed))

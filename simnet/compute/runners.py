@@ -6,6 +6,14 @@ from typing import Any
 from simnet.compute.batched import run_gradients, run_losses, run_steps, run_training
 from simnet.compute.jobs import GradientJob, Job, LossJob, StepJob, TrainJob
 from simnet.compute.shard import Shard
+from simnet.compute.stages import (
+    PieceBackward,
+    PieceForward,
+    PieceStep,
+    run_piece_backwards,
+    run_piece_forwards,
+    run_piece_steps,
+)
 
 Runner = Callable[[Shard, Sequence[Any]], None]
 """Runs jobs of its kind, in any grouping that it likes, and gives each its `result`."""
@@ -15,6 +23,9 @@ RUNNERS: dict[type[Job[Any]], Runner] = {
     GradientJob: run_gradients,
     LossJob: run_losses,
     StepJob: run_steps,
+    PieceForward: run_piece_forwards,
+    PieceBackward: run_piece_backwards,
+    PieceStep: run_piece_steps,
 }
 """Kinds of jobs in the order in which a flush runs them."""
 

@@ -21,6 +21,7 @@ from simnet.compute.jobs import (
     TrainResult,
 )
 from simnet.compute.shape_only import ShapeOnly
+from simnet.compute.stages import PieceBackward, PieceForward, PieceGradient, PieceStep
 from simnet.tasks.synthetic import SyntheticTask
 
 J = TypeVar("J", bound=Job[Any])
@@ -115,8 +116,13 @@ class TimingEngine:
                     job.result = TrainResult(job.params, dict(job.state), _losses(job.steps))
                 case GradientJob():
                     job.result = GradientResult(job.params, _losses(1)[0])
-                case StepJob():
+                case StepJob() | PieceStep():
                     job.result = StepResult(job.params, dict(job.state))
+                case PieceForward():
+                    job.result = job.params
+                case PieceBackward():
+                    first = job.piece.first
+                    job.result = PieceGradient(None if first else job.params, job.params, None)
         self._pending.clear()
 
     def evaluate(self, params: Sequence[Tensor]) -> list[dict[str, float]]:

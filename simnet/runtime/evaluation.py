@@ -17,7 +17,10 @@ class HasModel(Protocol):
     """A node, as far as evaluation looks at it."""
 
     id: str
-    steps: int
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps so far."""
 
     @property
     def params(self) -> Tensor:

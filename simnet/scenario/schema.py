@@ -43,6 +43,7 @@ from simnet.scenario.fields import (
 )
 from simnet.scenario.interval import Interval
 from simnet.scenario.links import BandwidthValue, LinkConfig, NetworkEvent
+from simnet.scenario.pipeline import PipelineConfig
 from simnet.scenario.source import Source
 from simnet.scenario.transport import TransportModel
 from simnet.units import Bytes, Count, FlopsPerSecond, Seconds
@@ -429,6 +430,9 @@ class Scenario(Section):
         Field(description="The machines: one group of equal workers, or a list of groups.")
     )
     server: ServerConfig | None = Field(None, description="The server, for algorithms that need one.")
+    pipeline: PipelineConfig | None = Field(
+        None, description="How the model is cut into stages, for algorithms that train it as a pipeline."
+    )
     task: TaskConfig = Field(description="What is learned.")
     algorithms: Annotated[tuple[AlgorithmEntry, ...], Field(min_length=1)] = Field(
         description="The algorithms to compare, each with its hyperparameters."

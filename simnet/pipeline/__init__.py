@@ -1,0 +1,1 @@
+"""Pipelines: schedules, versioned weights, boundary codecs, and the loop of a stage."""

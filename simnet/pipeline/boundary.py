@@ -1,0 +1,192 @@
+"""What crosses the cuts of a pipeline: the codec of a stage's activations and gradients, and its wire bytes.
+
+A codec has two halves. The in-graph half, `encode` and `decode`, is differentiated with the stage: what the
+receiver sends back is the gradient of the loss in what it received, so a projection on the way there is its
+own transpose on the way back. The byte half, `pack`, is outside of the graph: it says what the receiver will
+hold of a tensor (rounded, sparse, ...) and how many bytes that took; gradients pass it as if it were not
+there (straight-through).
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import torch
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+)
+from torch import Tensor, nn
+
+from simnet.compute.pieces import Packed, Passage, Piece, Rows
+from simnet.optim import Optimizer
+from simnet.streams import Streams
+
+if TYPE_CHECKING:
+    from simnet.runtime.stage_node import StageNode
+
+
+class Boundary:
+    """The codec of one stage of one replica; this one sends what it is given, as it is.
+
+    A subclass overrides what it does otherwise. Tensors in `state` are values: to change one, assign a new
+    mapping.
+
+    Args:
+        piece: The blocks between whose neighbours it translates.
+        replica: Of which replica.
+        streams: Randomness of the run: `streams.generator("boundary", ...)` with the same keys is the same
+            at every stage, without a byte sent.
+    """
+
+    token_ids: ClassVar[bool] = False
+    """Whether token ids travel with the activations, for `rows.token_ids`; `pack` and `wire_bytes` bill
+    them."""
+    parameters: int = 0
+    """Trained parameters of its own (q): the end of its piece's flat vector, stepped by its optimizer."""
+
+    def __init__(self, piece: Piece, replica: int, streams: Streams) -> None:
+        self.piece = piece
+        self.replica = replica
+        self.streams = streams
+        self.state: Mapping[str, Tensor] = {}
+
+    def initial_params(self) -> Tensor:
+        """Its own parameters `[q]` at the start."""
+        return torch.empty(0)
+
+    # -- the in-graph half, for n replicas at once ------------------------------------------------------
+
+    def encode(self, activation: Tensor, rows: Rows) -> Tensor:
+        """Values to send, `[n, batch, ..., k]`, of what leaves the piece, `[n, batch, ..., d]`."""
+        return activation
+
+    def decode(self, values: Tensor, rows: Rows) -> Tensor:
+        """What enters the piece, `[n, batch, ..., d]`, of values received, `[n, batch, ..., k]`."""
+        return values
+
+    # -- the byte half, for one message -----------------------------------------------------------------
+
+    def pack(self, values: Tensor, passage: Passage) -> Packed:
+        """What the receiver holds of `values` `[batch, ..., k]` (or of their gradient), and its bytes."""
+        return Packed(values, float(values.numel() * values.element_size()))
+
+    def wire_bytes(self, shape: Sequence[int], backward: bool) -> float:
+        """Bytes of a message for activations of `shape` `[batch, ..., d]`, without making one.
+
+        Equal to what `pack` says for such activations. The clock asks for other widths than the piece's
+        where a larger model is charged.
+        """
+        return 4.0 * prod(shape)
+
+    # -- around the optimizer ---------------------------------------------------------------------------
+
+    def constrain_gradient(self, gradient: Tensor, params: Tensor) -> Tensor:
+        """The gradient `[d + q]` of the piece that the optimizer gets."""
+        return gradient
+
+    def constrain_params(self, params: Tensor) -> Tensor:
+        """The piece's parameters `[d + q]` after an optimizer step."""
+        return params
+
+    async def after_update(self, node: StageNode, update: int) -> None:
+        """Called at every stage after its update number `update` (from 1): side traffic, over `node`."""
+
+
+class BoundaryOptions(BaseModel, ABC):
+    """The options of one codec, and how it comes to stand in a pipeline."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    """The name in a scenario."""
+
+    @model_serializer(mode="wrap")
+    def _named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"name": self.name, **write(self)}
+
+    @abstractmethod
+    def build(self, piece: Piece, replica: int, streams: Streams) -> Boundary:
+        """The codec of one stage of one replica."""
+
+    def transform(self, model: nn.Module, stages: Sequence[Sequence[str]]) -> nn.Module:
+        """The model that is trained: `model`, with layers replaced where the codec needs it.
+
+        `stages` has the names of the blocks of each piece. Called on a fresh model each time, and must do the
+        same each time; `blocks()` of the result has the same names.
+        """
+        return model
+
+    def optimizer(self, optimizer: Optimizer, piece: Piece) -> Optimizer:
+        """The optimizer of a piece, given the method's."""
+        return optimizer
+
+
+class Identity(BoundaryOptions):
+    """Activations and gradients as they are, 4 bytes per number."""
+
+    name: ClassVar[str] = "identity"
+
+    def build(self, piece: Piece, replica: int, streams: Streams) -> Boundary:
+        """What does nothing."""
+        return Boundary(piece, replica, streams)
+
+
+class _BFloat16(Boundary):
+    def pack(self, values: Tensor, passage: Passage) -> Packed:
+        return Packed(values.to(torch.bfloat16).to(values.dtype), 2.0 * values.numel())
+
+    def wire_bytes(self, shape: Sequence[int], backward: bool) -> float:
+        return 2.0 * prod(shape)
+
+
+class BFloat16(BoundaryOptions):
+    """Rounded to bfloat16, both ways: 2 bytes per number."""
+
+    name: ClassVar[str] = "bf16"
+
+    def build(self, piece: Piece, replica: int, streams: Streams) -> Boundary:
+        """What rounds."""
+        return _BFloat16(piece, replica, streams)
+
+
+boundaries: dict[str, type[BoundaryOptions]] = {kind.name: kind for kind in (Identity, BFloat16)}
+"""Every codec that a scenario can name. Add your own class under its name."""
+
+
+def build_boundary(given: object) -> BoundaryOptions:
+    """A codec from a name, or a mapping with `name` and options, or an instance, which passes.
+
+    Raises `ValueError` for an unknown name (with the nearest one), `pydantic.ValidationError` for options.
+    """
+    if isinstance(given, BoundaryOptions):
+        return given
+    options = {"name": given} if isinstance(given, str) else given
+    if not isinstance(options, Mapping) or not isinstance(options.get("name"), str):
+        raise ValueError(f"a codec is a name or a mapping with a name, one of {', '.join(boundaries)}")
+    name = options["name"]
+    if name not in boundaries:
+        close = difflib.get_close_matches(name, boundaries, n=1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"there is no codec {name!r}; {meant}known: {', '.join(boundaries)}")
+    return boundaries[name].model_validate({key: value for key, value in options.items() if key != "name"})
+
+
+BoundaryConfig = Annotated[
+    BoundaryOptions,
+    BeforeValidator(build_boundary),
+    PlainSerializer(lambda codec: codec.model_dump(mode="json"), return_type=dict),
+    WithJsonSchema(
+        {"type": ["string", "object"], "description": "a codec's name, or a mapping with options"}
+    ),
+]
+"""Type of a field that holds a codec: reads a name, a mapping with `name`, or an instance."""
