@@ -177,7 +177,7 @@ def test_a_full_rank_changes_nothing_but_the_embeddings_start():
 
 
 def test_bytes_are_coordinates_and_ids_both_ways():
-    parts, codecs = built(Subspace(rank=RANK), gpt())
+    _parts, codecs = built(Subspace(rank=RANK), gpt())
     values = torch.randn(BATCH, CONTEXT, RANK)
     for backward in (False, True):
         packed = codecs[0].pack(values, Passage(backward, (0, 0)))
@@ -217,7 +217,7 @@ def test_the_basis_turns_towards_the_gradients():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="only the realisation `projected`"):
         Subspace(rank=2, refresh=10)
-    with pytest.raises(ValueError, match="embedding.tokens.weight"):
+    with pytest.raises(ValueError, match=r"embedding\.tokens\.weight"):
         Subspace(rank=2).transform(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)), (("0",), ("1",)))
     with pytest.raises(ValueError, match="from 1 to 16"):
         Subspace(rank=WIDTH + 1).transform(gpt(), STAGES)
@@ -227,7 +227,7 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_a_projection_keeps_the_part_in_its_subspace():
-    parts, codecs = built(Projection(rank=RANK), gpt())
+    _parts, codecs = built(Projection(rank=RANK), gpt())
     ids = torch.zeros(BATCH, CONTEXT, dtype=torch.int64)
     given = torch.randn(1, BATCH, CONTEXT, WIDTH)
     basis = codecs[0].state["basis"]
