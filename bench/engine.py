@@ -9,82 +9,17 @@ two take turns, and the medians are compared.
 """
 
 import argparse
-import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from workloads import Workload, workloads
 
 from simnet.compute import Engine
-from simnet.optim import SGD, AdamW, Optimizer
-from simnet.tasks.losses import cross_entropy
-from simnet.tasks.models.gpt import GPT
-from simnet.tasks.models.mlp import MLP
 from simnet.tasks.task import Task
-
-
-@dataclass(frozen=True)
-class Slices:
-    """Batch k of a worker is the k-th slice of its samples; the slices come round again."""
-
-    inputs: Tensor
-    targets: Tensor
-    batch: int
-
-    def gather(self, requests: Sequence[tuple[int, int]], steps: int) -> tuple[Tensor, Tensor]:
-        """Batches of several (worker, first batch) pairs, `[steps, n, batch, ...]`."""
-        samples = self.inputs.shape[1]
-        first = torch.tensor([start for _, start in requests]) + torch.arange(steps)[:, None]
-        rows = (first[..., None] * self.batch) % samples + torch.arange(self.batch)
-        rows += torch.tensor([worker for worker, _ in requests])[:, None] * samples
-        return tuple(  # type: ignore[return-value]
-            data.flatten(0, 1).index_select(0, rows.flatten()).view(*rows.shape, *data.shape[2:])
-            for data in (self.inputs, self.targets)
-        )
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What both sides do."""
-
-    name: str
-    target: float
-    threads: int
-    batch: int
-    steps: int
-    average_every: int
-    inputs: Tensor
-    targets: Tensor
-    make_model: Callable[[], nn.Module]
-    optimizer: Optimizer
-    torch_optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
-
-    @property
-    def workers(self) -> int:
-        """Number of workers: each has its own samples."""
-        return len(self.inputs)
-
-    def task(self) -> Task:
-        """The same as a task for the engine."""
-
-        def make_model() -> nn.Module:
-            with torch.random.fork_rng():
-                torch.manual_seed(0)
-                return self.make_model()
-
-        return Task(
-            name=self.name,
-            batch_sizes=(self.batch,) * self.workers,
-            samples=(self.inputs.shape[1],) * self.workers,
-            make_model=make_model,
-            loss=cross_entropy,
-            source=Slices(self.inputs, self.targets, self.batch),
-            held_out=(self.inputs[0], self.targets[0]),
-        )
 
 
 class PlainLoop:
@@ -147,42 +82,6 @@ class Batched:
             self.params = torch.stack([result.params for result in results]).mean(0)
             self.states = [result.state for result in results]
             self.done += load.average_every
-
-
-def workloads() -> list[Workload]:
-    """The three of the project's acceptance test."""
-    draws = torch.Generator().manual_seed(0)
-
-    def images(workers: int, pixels: int) -> tuple[Tensor, Tensor]:
-        return (
-            torch.randn(workers, 2048, pixels, generator=draws),
-            torch.randint(0, 10, (workers, 2048), generator=draws),
-        )
-
-    text = torch.randint(0, 256, (16, 512, 65), generator=draws)
-    cores = os.cpu_count() or 1
-    small, large = images(32, 64), images(8, 784)
-    return [
-        Workload(
-            *("32 x MLP 64-64-10, batch 32", 3.0, cores, 32, 100, 10, *small),
-            lambda: MLP(64, 10, (64,)),
-            SGD(lr=0.05),
-            lambda params: torch.optim.SGD(params, lr=0.05),
-        ),
-        Workload(
-            *("8 x MLP 784-128-10, batch 32, averaged every 10 steps", 1.3, 1, 32, 100, 10, *large),
-            lambda: MLP(784, 10, (128,)),
-            SGD(lr=0.05),
-            lambda params: torch.optim.SGD(params, lr=0.05),
-        ),
-        Workload(
-            *("16 x GPT width 64, 2 layers, context 64, batch 8", 1.2, cores, 8, 40, 10),
-            *(text[..., :-1], text[..., 1:]),
-            lambda: GPT(256, layers=2, width=64, heads=4, context=64),
-            AdamW(lr=3e-4),
-            lambda params: torch.optim.AdamW(params, lr=3e-4),
-        ),
-    ]
 
 
 def seconds(run: Callable[[], None]) -> float:

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from engine import PlainLoop, Workload, workloads
+from engine import PlainLoop
+from workloads import Workload, workloads
 
 from simnet.algorithms.fedbuff import FedBuff
 from simnet.algorithms.local_sgd import LocalSGD

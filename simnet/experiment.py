@@ -19,9 +19,11 @@ import torch
 from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
-from simnet.compute import CostModel, Engine, count_gradient_flops
-from simnet.network import build_topology
+from simnet.compute import CostModel, Engine, Layout, count_gradient_flops
+from simnet.network import Topology, build_topology
 from simnet.optim import Optimizer, OptimizerConfig
+from simnet.pipeline.build import build_pipeline, pipeline_task, replicas_of
+from simnet.pipeline.method import PipelineMethod
 from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
 from simnet.runtime.simulated import SimulatedRun
 from simnet.runtime.world import Progress, World
@@ -108,15 +110,39 @@ def _plans(scenario: Scenario) -> list[Plan]:
         served: build_topology(scenario, with_server=served) for served in map(_needs_server, methods)
     }
     any_topology = next(iter(topologies.values()))
-    task = build_task(scenario, device, len(any_topology.workers))
-    cost = CostModel.of(scenario, task, optimizer, any_topology)
-    threads = _threads(scenario, task)
+    shares = [_shares(scenario, method, any_topology) for method in methods]
+    tasks = {count: build_task(scenario, device, count) for count in dict.fromkeys(shares)}
     made = []
-    for entry, method in zip(scenario.algorithms, methods, strict=True):
+    for index, (entry, method, count) in enumerate(zip(scenario.algorithms, methods, shares, strict=True)):
         alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}, "expect": ()})
-        world = World(alone, topologies[_needs_server(method)], task, cost)
-        made.append(Plan(alone, entry.label, method, world, optimizer, device, threads))
+        topology, task, bound = topologies[_needs_server(method)], tasks[count], optimizer
+        if isinstance(method, PipelineMethod):  # whose stages bind optimizers to their own parameters
+            world = _pipeline_world(alone, method, topology, task, optimizer)
+        else:
+            bound = _bound(optimizer, task, ("task", "optimizer"))
+            method = _with_bound_optimizers(method, task, index)
+            world = World(alone, topology, task, CostModel.of(alone, task, bound, topology))
+        threads = _threads(scenario, world.task)
+        made.append(Plan(alone, entry.label, method, world, bound, device, threads))
     return made
+
+
+def _shares(scenario: Scenario, method: Algorithm, topology: Topology) -> int:
+    """How many shares of the data a method trains on: one per worker, or one per pipeline."""
+    if isinstance(method, PipelineMethod):
+        return replicas_of(scenario, topology)
+    return len(topology.workers)
+
+
+def _pipeline_world(
+    scenario: Scenario, method: PipelineMethod, topology: Topology, task: Task, optimizer: Optimizer
+) -> World:
+    """What the run of a method with stages stands on."""
+    task = pipeline_task(scenario, method, task)
+    cost = CostModel.of(scenario, task, _bound(optimizer, task, ("task", "optimizer")), topology)
+    return World(
+        scenario, topology, task, cost, build_pipeline(scenario, method, task, cost, optimizer, topology)
+    )
 
 
 def _needs_server(method: Algorithm) -> bool:
@@ -150,7 +176,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
     recorder = Recorder()
     with _torch_threads(plan.threads):
         started = time.perf_counter()
-        engine = Engine(plan.world.task, plan.optimizer, plan.device)
+        engine = Engine.of(plan.world.task, plan.optimizer, plan.device, plan.scenario.engine)
         progress = None if watch is None else lambda state: watch(plan.label, state)
         simulated = SimulatedRun(plan.world, plan.method, engine, recorder, progress)
         try:
@@ -171,6 +197,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
         platform=platform.platform(),
         device=str(plan.device),
         engine=engine.choice,
+        engine_settings=engine.settings,
         torch_threads=plan.threads,
         wall_seconds=wall_seconds,
         virtual_seconds=outcome.virtual_seconds,
@@ -284,6 +311,25 @@ def _optimizer(scenario: Scenario) -> Optimizer:
     return validated(
         _OptimizerSection, {"optimizer": {"name": entry.name, **entry.options}}, ("task",)
     ).optimizer
+
+
+def _with_bound_optimizers(method: Algorithm, task: Task, index: int) -> Algorithm:
+    """The method, its own optimizers (an outer one, a server's) bound to the model where they must be."""
+    bound = {
+        name: _bound(value, task, ("algorithms", index, name))
+        for name, value in method
+        if isinstance(value, Optimizer) and value.needs_layout
+    }
+    return method.model_copy(update=bound) if bound else method
+
+
+def _bound(optimizer: Optimizer, task: Task, path: tuple[str | int, ...]) -> Optimizer:
+    if not optimizer.needs_layout:
+        return optimizer
+    try:
+        return optimizer.with_layout(Layout.of(task.make_model()))
+    except ValueError as error:
+        raise ScenarioError.at(path, str(error), given=optimizer.name) from None
 
 
 def _torch_device(scenario: Scenario) -> torch.device:

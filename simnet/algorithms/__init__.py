@@ -17,6 +17,8 @@ SHIPPED = {
     "ad-psgd": "simnet.algorithms.ad_psgd:ADPSGD",
     "fedavg": "simnet.algorithms.fedavg:FedAvg",
     "fedbuff": "simnet.algorithms.fedbuff:FedBuff",
+    "pipeline": "simnet.algorithms.pipeline:Pipeline",
+    "pipedream": "simnet.algorithms.pipedream:PipeDream",
 }
 """Where each shipped method is defined."""
 

@@ -20,7 +20,7 @@ class DiLoCo(Algorithm):
 
     async def worker(self, node: Node) -> None:
         anchor, outer = node.params, self.outer.init(node.params)
-        outer_flops = self.outer.flops_per_parameter * node.parameters
+        outer_flops = self.outer.step_flops(node.parameters)
         while node.running:
             await node.train(self.local_steps)
             drift = await node.all_reduce(anchor - node.params, op="mean")

@@ -8,11 +8,13 @@ from simnet.compute.jobs import (
     GradientJob,
     GradientResult,
     Job,
+    LossJob,
     StepJob,
     StepResult,
     TrainJob,
     TrainResult,
 )
+from simnet.compute.layout import Layout
 from simnet.compute.shard import Shard
 
 __all__ = [
@@ -23,6 +25,8 @@ __all__ = [
     "GradientJob",
     "GradientResult",
     "Job",
+    "Layout",
+    "LossJob",
     "Machine",
     "Shard",
     "StepJob",

@@ -6,66 +6,82 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from simnet.compute.gradients import Rows
-from simnet.compute.jobs import GradientJob, GradientResult, State, StepJob, StepResult, TrainJob, TrainResult
-from simnet.compute.program import Program
+from simnet.compute.blocks import batches
+from simnet.compute.gradients import Rows, losses_of
+from simnet.compute.jobs import (
+    GradientJob,
+    GradientResult,
+    LossJob,
+    State,
+    StepJob,
+    StepResult,
+    TrainJob,
+    TrainResult,
+)
+from simnet.compute.memory import GROUP_BYTES as GROUP_BYTES
 from simnet.compute.shard import Shard
-from simnet.optim import Optimizer
+from simnet.compute.steps import PartialSteps
 
 T = TypeVar("T")
 
-GROUP_BYTES = {"cpu": 256 * 2**20, "cuda": 8 * 2**30}
-"""Memory that one stacked computation may take. Constants: a split that followed free memory would change
-rounding from run to run."""
-BLOCK_BYTES = 4 * 2**20
-"""Size of the blocks in which batches are fetched."""
-
 
 def run_training(shard: Shard, jobs: Sequence[TrainJob]) -> None:
-    """Run train jobs, batch size by batch size."""
-    program, optimizer = shard.program, shard.optimizer
-    sizes = program.task.batch_sizes
-    for size in sorted({sizes[job.worker] for job in jobs}):
+    """Run train jobs: those with one batch size together, apart from those with steps of another kind."""
+    sizes = shard.program.task.batch_sizes
+    moments = len(shard.optimizer.state_names())
+    groups: dict[tuple[int, bool, bool], list[TrainJob]] = {}
+    for job in jobs:
+        key = (sizes[job.worker], job.mask is not None, job.lr_scale != 1)
+        groups.setdefault(key, []).append(job)
+    for (size, masked, scaled), group in sorted(groups.items()):
         # Longest first: who is done leaves from the end, and the others stay one slice.
-        group = sorted((job for job in jobs if sizes[job.worker] == size), key=lambda job: -job.steps)
-        rows = rows_in_group(program, size, len(optimizer.state_names()))
-        for part in chunks(group, rows):
-            _train(program, optimizer, part)
+        group.sort(key=lambda job: -job.steps)
+        copies = moments + (1 + moments if masked else 0) + scaled
+        for part in chunks(group, rows_in_group(shard, size, copies)):
+            _train(shard, part)
 
 
 def run_gradients(shard: Shard, jobs: Sequence[GradientJob]) -> None:
     """Run gradient jobs, batch size by batch size."""
-    program = shard.program
-    sizes = program.task.batch_sizes
+    sizes = shard.program.task.batch_sizes
     for size in sorted({sizes[job.worker] for job in jobs}):
         group = [job for job in jobs if sizes[job.worker] == size]
-        for part in chunks(group, rows_in_group(program, size, 0)):
-            _gradients(program, part)
+        for part in chunks(group, rows_in_group(shard, size, 0)):
+            _gradients(shard, part)
+
+
+def run_losses(shard: Shard, jobs: Sequence[LossJob]) -> None:
+    """Run loss jobs, batch size by batch size."""
+    sizes = shard.program.task.batch_sizes
+    for size in sorted({sizes[job.worker] for job in jobs}):
+        group = [job for job in jobs if sizes[job.worker] == size]
+        for part in chunks(group, rows_in_group(shard, size, 0)):
+            _losses(shard, part)
 
 
 def run_steps(shard: Shard, jobs: Sequence[StepJob]) -> None:
     """Run step jobs; those on the same tensors share one result."""
-    optimizer = shard.optimizer
     same: dict[tuple[int, ...], list[StepJob]] = {}
     for job in jobs:
         tensors = (job.params, job.gradient, *(job.state[name] for name in sorted(job.state)))
         same.setdefault(tuple(map(id, tensors)), []).append(job)
     distinct = [group[0] for group in same.values()]
-    if distinct:
-        row_bytes = distinct[0].params.nbytes * (3 + len(optimizer.state_names()))
-        rows = max(1, GROUP_BYTES[distinct[0].params.device.type] // row_bytes)
-        for part in chunks(distinct, rows):
-            _step(optimizer, part)
+    row_bytes = distinct[0].params.nbytes * (3 + len(shard.optimizer.state_names()))
+    for part in chunks(distinct, max(1, int(shard.group_bytes // row_bytes))):
+        _step(shard, part)
     for group in same.values():
         for job in group[1:]:
             job.result = group[0].result
 
 
-def rows_in_group(program: Program, batch_size: int, moments: int) -> int:
-    """Workers that may run together at `batch_size`: what fits `GROUP_BYTES`, at least one."""
-    params = program.initial_params
-    row = params.nbytes * (3 + moments) + 2 * batch_size * program.activation_bytes
-    return max(1, GROUP_BYTES[params.device.type] // row)
+def rows_in_group(shard: Shard, batch_size: int, copies: int) -> int:
+    """Workers that may run together at `batch_size`: what fits the shard's memory, at least one.
+
+    `copies` says how often a vector is there besides parameters, gradient and what layers need in between.
+    """
+    program = shard.program
+    row = program.initial_params.nbytes * (3 + copies) + 2 * batch_size * program.activation_bytes
+    return max(1, int(shard.group_bytes // row))
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -75,12 +91,15 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[part * len(items) // parts : (part + 1) * len(items) // parts]
 
 
-def _train(program: Program, optimizer: Optimizer, jobs: Sequence[TrainJob]) -> None:
-    params = torch.stack([job.params for job in jobs])
-    state = _stack_states([{**program.initial_buffers, **job.state} for job in jobs])
+def _train(shard: Shard, jobs: Sequence[TrainJob]) -> None:
+    program, optimizer = shard.program, shard.optimizer
+    params = shard.stacked([job.params for job in jobs])
+    state = _stack_states(shard, [job.state for job in jobs])
+    partial = PartialSteps.of(shard, jobs)
     longest = jobs[0].steps
     losses = params.new_empty(longest, len(jobs))
     gradient = torch.empty_like(params)
+    named = program.random or program.mode == "loop"  # whether anybody asks which batches these are
     done = 0
     program.train()
     while done < longest:
@@ -88,13 +107,17 @@ def _train(program: Program, optimizer: Optimizer, jobs: Sequence[TrainJob]) -> 
         rows = Rows(program, params[:active], gradient[:active])
         moving = {name: value[:active] for name, value in state.items()}
         until = min(job.steps for job in jobs[:active])
-        for start, inputs, targets in _batches(program, jobs[:active], done, until):
+        first = [(job.worker, job.first_batch) for job in jobs[:active]]
+        for start, inputs, targets in batches(shard, first, done, until):
             for offset in range(inputs.shape[0]):
-                requests = [(job.worker, job.first_batch + start + offset) for job in jobs[:active]]
+                which = [(worker, batch + start + offset) for worker, batch in first] if named else first
                 losses[start + offset, :active] = rows.differentiate(
-                    inputs[offset], targets[offset], requests, moving
+                    inputs[offset], targets[offset], which, moving
                 )
-                optimizer.update_(rows.params, rows.gradient, moving)
+                if partial is None:
+                    optimizer.update_(rows.params, rows.gradient, moving)
+                else:
+                    partial.update_(optimizer, rows.params, rows.gradient, moving)
         done = until
     for row, job in enumerate(jobs):
         job.result = TrainResult(
@@ -104,14 +127,11 @@ def _train(program: Program, optimizer: Optimizer, jobs: Sequence[TrainJob]) -> 
         )
 
 
-def _gradients(program: Program, jobs: Sequence[GradientJob]) -> None:
-    first = jobs[0].params
-    if all(job.params is first for job in jobs):
-        params = first.expand(len(jobs), -1)
-    else:
-        params = torch.stack([job.params for job in jobs])
+def _gradients(shard: Shard, jobs: Sequence[GradientJob]) -> None:
+    program = shard.program
+    params = _rows_at(shard, [job.params for job in jobs])
     gradient = torch.empty(params.shape, dtype=params.dtype, device=params.device)
-    buffers = _stack_states([program.initial_buffers] * len(jobs))
+    buffers = _initial_buffers(shard, len(jobs))
     requests = [(job.worker, job.first_batch) for job in jobs]
     inputs, targets = program.task.gather(requests, 1)
     program.train()
@@ -120,27 +140,41 @@ def _gradients(program: Program, jobs: Sequence[GradientJob]) -> None:
         job.result = GradientResult(vector=vector, loss=loss)
 
 
-def _step(optimizer: Optimizer, jobs: Sequence[StepJob]) -> None:
-    params = torch.stack([job.params for job in jobs])
-    gradient = torch.stack([job.gradient for job in jobs])
-    state = _stack_states([job.state for job in jobs])
-    optimizer.update_(params, gradient, state)
+def _losses(shard: Shard, jobs: Sequence[LossJob]) -> None:
+    program = shard.program
+    params = _rows_at(shard, [job.params for job in jobs])
+    requests = [(job.worker, job.batch) for job in jobs]
+    inputs, targets = program.task.gather(requests, 1)
+    program.train()
+    found = losses_of(program, params, inputs[0], targets[0], requests, _initial_buffers(shard, len(jobs)))
+    for job, loss in zip(jobs, found, strict=True):
+        job.result = loss
+
+
+def _step(shard: Shard, jobs: Sequence[StepJob]) -> None:
+    params = shard.stacked([job.params for job in jobs])
+    gradient = shard.stacked([job.gradient for job in jobs])
+    state = _stack_states(shard, [job.state for job in jobs])
+    shard.optimizer.update_(params, gradient, state)
     for row, job in enumerate(jobs):
         job.result = StepResult(params=params[row], state={name: value[row] for name, value in state.items()})
 
 
-def _stack_states(states: Sequence[State]) -> dict[str, Tensor]:
-    return {name: torch.stack([state[name] for state in states]) for name in states[0]}
+def _rows_at(shard: Shard, points: Sequence[Tensor]) -> Tensor:
+    """The points as rows `[n, d]`, not to be written to: one row in memory where all are the same object."""
+    if all(point is points[0] for point in points):
+        return shard.stacked(points[:1]).expand(len(points), -1)
+    return shard.stacked(points)
 
 
-def _batches(
-    program: Program, jobs: Sequence[TrainJob], start: int, end: int
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """The jobs' batches of steps `start` to `end`, in blocks: (first step, inputs, targets)."""
-    samples = program.task.batch_sizes[jobs[0].worker] * len(jobs)
-    block = max(1, BLOCK_BYTES // max(1, program.sample_bytes * samples))
-    while start < end:
-        steps = min(block, end - start)
-        inputs, targets = program.task.gather([(job.worker, job.first_batch + start) for job in jobs], steps)
-        yield start, inputs, targets
-        start += steps
+def _initial_buffers(shard: Shard, rows: int) -> dict[str, Tensor]:
+    return {name: torch.stack([value] * rows) for name, value in shard.program.initial_buffers.items()}
+
+
+def _stack_states(shard: Shard, states: Sequence[State]) -> dict[str, Tensor]:
+    stacked = {name: shard.stacked([state[name] for state in states]) for name in states[0]}
+    # A state straight from the optimizer knows nothing of the model's buffers.
+    for name, value in shard.program.initial_buffers.items():
+        if name not in stacked:
+            stacked[name] = torch.stack([value] * len(states))
+    return stacked

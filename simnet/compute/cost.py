@@ -74,7 +74,7 @@ class CostModel:
         ]
         work = Work.of(task, optimizer, scenario.task.charge_as)
         machines = [
-            work.on(profiles[group], scenario.workers[group].speed, worker)
+            work.on(profiles[group], scenario.workers[group].speed, worker if worker < task.workers else None)
             for worker, group in enumerate(_groups_of_workers(scenario.workers, len(topology.workers)))
         ]
         server = scenario.server or ServerConfig()
@@ -110,7 +110,7 @@ class Work:
             parameters=parameters,
             charged_parameters=charged,
             gradient_flops=tuple(by_size[size] for size in task.batch_sizes),
-            optimizer_flops=optimizer.flops_per_parameter * charged,
+            optimizer_flops=optimizer.step_flops(charged),
         )
 
     def on(self, profile: DeviceProfile, speed: float = 1.0, worker: int | None = None) -> Machine:

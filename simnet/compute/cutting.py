@@ -98,11 +98,9 @@ def _piece_cost(task: Task, piece: Piece, value: Tensor, targets: Tensor) -> tup
                 outputs = block(outputs)
             loss = task.loss(outputs, targets).mean() if piece.last else outputs
         forward = counter.get_total_flops()
-        wanted = [
-            tensor for _, block in piece.blocks for tensor in block.parameters() if tensor.requires_grad
-        ]
-        wanted += [value] if value.requires_grad else []
-        torch.autograd.grad(loss, wanted, torch.ones_like(loss), allow_unused=True)
+        torch.autograd.backward(loss, torch.ones_like(loss))
+    for _, block in piece.blocks:
+        block.zero_grad(set_to_none=True)
     cost = PieceCost(
         forward_flops=float(forward),
         backward_flops=float(counter.get_total_flops() - forward),

@@ -13,23 +13,41 @@ import torch
 from torch import Tensor
 
 from simnet.compute.evaluation import evaluate
-from simnet.compute.jobs import GradientJob, Job, State, StepJob, TrainJob
+from simnet.compute.handover import Handover
+from simnet.compute.jobs import GradientJob, Job, LossJob, State, StepJob, Subset, TrainJob
 from simnet.compute.memory import keep_freed_memory
-from simnet.compute.program import Mode, Program, build_program
+from simnet.compute.placement import placed
+from simnet.compute.program import Mode, build_program, check_compiler
 from simnet.compute.runners import RUNNERS, run_jobs
 from simnet.compute.shard import Shard
 from simnet.optim import Optimizer
+from simnet.scenario.engine import EngineConfig
 from simnet.tasks.task import Task
 
 J = TypeVar("J", bound=Job[Any])
 
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
+
 
 class Engine:
-    """Runs training work for all the workers of a task on one torch device.
+    """Runs training work for all the workers of a task, on one torch device or on several.
 
-    `mode` is how workers are batched: `stacked` (the model's own `stacked_forward`), `vmap`
-    (`torch.func.vmap`), `loop` (one worker after the other), or `auto`, which takes the first of these that
-    the model allows. The choice never depends on a timing or on free memory, since it changes rounding.
+    Args:
+        task: The task, with its data on the first device.
+        optimizer: The workers' optimizer.
+        device: Where to compute; `cuda` means every GPU that torch sees.
+        mode: How workers are batched: `stacked` (the model's own `stacked_forward`), `vmap`
+            (`torch.func.vmap`), `loop` (one worker after the other), or `auto`: by a rule over the model, the
+            device and the size. Never by a timing or free memory, since the choice changes rounding.
+        dtype: `float32`, `float64`, or `bfloat16` (autocast over float32 parameters); None takes the model
+            as it is.
+        compile: Whether `torch.compile` translates the model.
+        memory_bytes: What one joint computation may take on each device; None: a constant per kind of device.
+        idle: Where parameters and states are between computations: on the (first) `device`, or on the `host`.
+        devices: The devices in place of what `device` means; one may be named twice.
+
+    Raises `ValueError` where the model cannot run in `mode`, `ScenarioError` where the model cannot be laid
+    out as one vector, its `stacked_forward` is wrong, or nothing is there to compile with.
     """
 
     def __init__(
@@ -38,37 +56,82 @@ class Engine:
         optimizer: Optimizer,
         device: torch.device | str = "cpu",
         mode: Literal["auto", "stacked", "vmap", "loop"] = "auto",
+        *,
+        dtype: Literal["float32", "bfloat16", "float64"] | None = None,
+        compile: bool = False,
+        memory_bytes: float | None = None,
+        idle: Literal["device", "host"] = "device",
+        devices: Sequence[torch.device | str] | None = None,
     ) -> None:
-        self.task = task
-        self.optimizer = optimizer
         self.device = torch.device(device)
+        found = _all_of(self.device) if devices is None else [torch.device(one) for one in devices]
+        if compile:
+            check_compiler(found[0])
         keep_freed_memory()
-        self._program: Program = build_program(task, self.device, mode)
-        self._initial_state = {**optimizer.init(self.initial_params), **self._program.initial_buffers}
-        self._shard = Shard(self._program, optimizer)
+        number = None if dtype is None else _DTYPES[dtype]
+        programs = [
+            build_program(placed(task, one, number), one, mode, dtype == "bfloat16", compile) for one in found
+        ]
+        self.task = programs[0].task
+        layout = programs[0].layout
+        # Optimizers that treat a matrix as one thing have to know where it lies.
+        self.optimizer = optimizer.with_layout(layout) if hasattr(optimizer, "with_layout") else optimizer
+        self._shards = [Shard(program, self.optimizer, memory_bytes) for program in programs]
+        self._home = torch.device("cpu") if idle == "host" else programs[0].initial_params.device
+        self._initial_params = programs[0].initial_params.to(self._home)
+        self._initial_buffers = {
+            name: value.to(self._home) for name, value in programs[0].initial_buffers.items()
+        }
+        self._initial_state = {**self.optimizer.init(self._initial_params), **self._initial_buffers}
         self._pending: dict[Job[Any], None] = {}
+        self._settings: dict[str, str | bool | float] = {
+            "mode": programs[0].mode,
+            "dtype": dtype or _name(layout.dtype),
+            "compile": compile,
+            "memory_bytes": float(self._shards[0].group_bytes),
+            "idle": idle,
+            "devices": ", ".join(map(str, found)),
+        }
         for note in self.notes:
             warnings.warn(note, stacklevel=2)
+
+    @classmethod
+    def of(
+        cls, task: Task, optimizer: Optimizer, device: torch.device | str, config: EngineConfig
+    ) -> "Engine":
+        """The engine that a scenario asks for."""
+        return cls(
+            *(task, optimizer, device, config.mode),
+            dtype=config.dtype,
+            compile=config.compile,
+            memory_bytes=config.memory,
+            idle=config.idle,
+        )
 
     @property
     def choice(self) -> Mode:
         """How workers are batched: `stacked`, `vmap` or `loop`."""
-        return self._program.mode
+        return self._shards[0].program.mode
+
+    @property
+    def settings(self) -> dict[str, str | bool | float]:
+        """How this engine computes, every choice made; for the manifest."""
+        return dict(self._settings)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the results should know about that choice; for the manifest."""
-        return self._program.notes
+        """What a reader of the results should know about the mode; for the manifest."""
+        return self._shards[0].program.notes
 
     @property
     def initial_params(self) -> Tensor:
         """The model's initial parameters as one flat tensor `[d]`; not to be mutated."""
-        return self._program.initial_params
+        return self._initial_params
 
     @property
     def parameters(self) -> int:
         """Number of trainable parameters, the length of a flat vector."""
-        return self._program.layout.parameters
+        return self._shards[0].program.layout.parameters
 
     def init_state(self, params: Tensor) -> dict[str, Tensor]:
         """Optimizer state before the first step, with the model's buffers where training changes them.
@@ -77,7 +140,7 @@ class Engine:
         """
         if params is self.initial_params:
             return dict(self._initial_state)
-        return {**self.optimizer.init(params), **self._program.initial_buffers}
+        return {**self.optimizer.init(params), **self._initial_buffers}
 
     def submit(self, job: J) -> J:
         """Ask for a job of any kind that `simnet.compute.runners.RUNNERS` knows; gives the job back.
@@ -91,12 +154,28 @@ class Engine:
         return job
 
     def submit_train(
-        self, worker: int, params: Tensor, state: State, steps: int, first_batch: int
+        self,
+        worker: int,
+        params: Tensor,
+        state: State,
+        steps: int,
+        first_batch: int,
+        *,
+        lr_scale: float = 1.0,
+        only: Subset | None = None,
     ) -> TrainJob:
-        """Ask for `steps` optimizer steps of `worker` on its batches `first_batch, first_batch + 1, ...`."""
+        """Ask for `steps` optimizer steps of `worker` on its batches `first_batch, first_batch + 1, ...`.
+
+        Every step is `lr_scale` times as long; with `only`, the other coordinates and their state stay as
+        they are. Raises `ValueError` for negative steps, a scale that is not positive, or a subset that is no
+        part of the vector.
+        """
         if steps < 0:
             raise ValueError(f"steps must not be negative, got {steps}")
-        return self.submit(TrainJob(worker, params, state, steps, first_batch))
+        if not 0 < lr_scale < float("inf"):
+            raise ValueError(f"lr_scale must be above 0 and finite, got {lr_scale}")
+        mask = None if only is None else _mask(only, params)
+        return self.submit(TrainJob(worker, params, state, steps, first_batch, lr_scale, mask))
 
     def submit_gradient(self, worker: int, params: Tensor, first_batch: int) -> GradientJob:
         """Ask for the gradient of `worker`'s batch `first_batch` at `params`.
@@ -104,6 +183,10 @@ class Engine:
         The model's buffers (running means and the like) are as at first and stay so.
         """
         return self.submit(GradientJob(worker, params, first_batch))
+
+    def submit_loss(self, worker: int, params: Tensor, batch: int) -> LossJob:
+        """Ask for the mean loss of `worker`'s batch at `params`: a forward pass, in training mode."""
+        return self.submit(LossJob(worker, params, batch))
 
     def submit_step(self, params: Tensor, gradient: Tensor, state: State) -> StepJob:
         """Ask for one optimizer step along `gradient`. Jobs on the same tensors are computed once."""
@@ -117,11 +200,53 @@ class Engine:
         """Run every submitted job; each then has its `result`."""
         jobs = list(self._pending)
         self._pending.clear()
-        run_jobs(self._shard, jobs)
+        # All devices get their work first: GPUs compute while the host goes on. Then results are fetched.
+        for index, shard in enumerate(self._shards):
+            mine = jobs if len(self._shards) == 1 else [job for job in jobs if self._shard_of(job) == index]
+            run_jobs(shard, mine)
+        if any(shard.device != self._home for shard in self._shards):
+            handover = Handover(self._home)
+            for job in jobs:
+                job.result = handover(job.result)
+
+    def _shard_of(self, job: Job[Any]) -> int:
+        """Workers go round the devices; what belongs to no worker is done on the first."""
+        return getattr(job, "worker", 0) % len(self._shards)
 
     def evaluate(self, params: Sequence[Tensor]) -> list[dict[str, float]]:
         """Mean loss and metrics of each flat vector on the held-out data, under the task's names.
 
         Vectors that are the same object are evaluated once.
         """
-        return evaluate(self._program, params)
+        distinct = list({id(flat): flat for flat in params}.values())
+        count = len(self._shards)
+        results: dict[int, dict[str, float]] = {}
+        for index, shard in enumerate(self._shards):
+            mine = distinct[index::count]
+            results.update(zip(map(id, mine), evaluate(shard, mine), strict=True))
+        return [dict(results[id(flat)]) for flat in params]
+
+
+def _all_of(device: torch.device) -> list[torch.device]:
+    """`cuda` without a number means all GPUs."""
+    if device.type == "cuda" and device.index is None:
+        return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    return [device]
+
+
+def _mask(only: Subset, params: Tensor) -> Tensor:
+    """The coordinates of `params` `[d]` that `only` names, as a bool tensor `[d]`."""
+    mask = torch.zeros(params.shape, dtype=torch.bool, device=params.device)
+    if isinstance(only, Tensor) and only.dtype == torch.bool and only.shape != params.shape:
+        raise ValueError(f"only is a mask of shape {tuple(only.shape)}; params have {tuple(params.shape)}")
+    try:
+        mask[only] = True
+    except IndexError as error:
+        raise ValueError(f"only is no part of a vector of {len(params)} parameters: {error}") from error
+    if not mask.any():
+        raise ValueError("only names no coordinate: nothing would be trained")
+    return mask
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

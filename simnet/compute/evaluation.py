@@ -7,27 +7,26 @@ from torch import Tensor
 
 from simnet.compute.batched import chunks
 from simnet.compute.program import Program
+from simnet.compute.shard import Shard
 
-EVALUATION_BYTES = {"cpu": 64 * 2**20, "cuda": 2 * 2**30}
-"""Activations that one evaluation call may hold; constants, so that every run splits alike."""
+EVALUATION_SHARE = 0.25
+"""Of a joint computation's memory: evaluation never makes the peak."""
 
 
-def evaluate(program: Program, params: Sequence[Tensor]) -> list[dict[str, float]]:
-    """Mean loss and metrics of each flat vector `[d]`; the same object is evaluated once."""
-    distinct = {id(flat): flat for flat in params}
+def evaluate(shard: Shard, params: Sequence[Tensor]) -> list[dict[str, float]]:
+    """Mean loss and metrics of each flat vector `[d]`."""
+    program = shard.program
     inputs, targets = program.task.evaluation()
-    budget = EVALUATION_BYTES[inputs.device.type] // max(1, program.activation_bytes)
-    samples = max(1, min(len(inputs), budget))
-    models = max(1, budget // samples)
-    results: dict[int, dict[str, float]] = {}
+    budget = EVALUATION_SHARE * shard.group_bytes
+    activations = max(1, program.activation_bytes)
+    samples = int(max(1, min(len(inputs), budget // activations)))
+    models = int(max(1, budget // (samples * activations + program.initial_params.nbytes)))
+    results: list[dict[str, float]] = []
     program.evaluate()
     with torch.no_grad():
-        for part in chunks(list(distinct.items()), models):
-            means = _evaluate_models(
-                program, torch.stack([flat for _, flat in part]), inputs, targets, samples
-            )
-            results.update(zip((key for key, _ in part), means, strict=True))
-    return [dict(results[id(flat)]) for flat in params]
+        for part in chunks(params, models):
+            results += _evaluate_models(program, shard.stacked(part), inputs, targets, samples)
+    return results
 
 
 def _evaluate_models(
@@ -56,4 +55,4 @@ def _outputs(program: Program, params: Tensor, inputs: Tensor) -> Iterator[tuple
         return
     for row in range(len(params)):
         program.load([view[row] for view in views], program.initial_buffers)
-        yield slice(row, row + 1), program.model(inputs).unsqueeze(0)
+        yield slice(row, row + 1), program.outputs_of_one(inputs).unsqueeze(0)

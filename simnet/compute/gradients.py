@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from simnet.compute.losses import SLOPES
 from simnet.compute.program import BUFFER, Program
+from simnet.tasks.task import Elementwise
 
 
 class Rows:
@@ -39,15 +41,13 @@ class Rows:
         if self.program.mode == "loop":
             return self._one_by_one(inputs, targets, batches, buffers)
         # A layer that finds this attribute may write the gradient straight to where it belongs.
-        for leaf, slot in zip(self._leaves, self._slots, strict=True):
-            leaf.gradient_slot = slot  # type: ignore[attr-defined]
+        if not self.program.compiled:
+            for leaf, slot in zip(self._leaves, self._slots, strict=True):
+                leaf.gradient_slot = slot  # type: ignore[attr-defined]
         outputs = self.program.outputs(self._leaves, inputs)
-        losses = self.program.task.loss(outputs, targets).flatten(1).mean(1)
-        gradients = torch.autograd.grad(
-            losses, self._leaves, torch.ones_like(losses), allow_unused=True, materialize_grads=True
-        )
+        losses, gradients = _derive(self.program.task.loss, outputs, targets, self._leaves)
         _collect(gradients, self._slots)
-        return losses.detach()
+        return losses
 
     def _one_by_one(
         self,
@@ -62,12 +62,47 @@ class Rows:
             own = {name: value[row] for name, value in buffers.items() if name.startswith(BUFFER)}
             parameters = program.load([leaf[row] for leaf in self._views], own)
             with program.drawing(worker, batch):
-                loss = program.task.loss(program.model(inputs[row]), targets[row]).mean()
-            gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+                outputs = program.outputs_of_one(inputs[row])
+            loss, gradients = _derive(program.task.loss, outputs[None], targets[row : row + 1], parameters)
             _collect(gradients, [slot[row] for slot in self._slots])
-            losses[row] = loss.detach()
+            losses[row] = loss[0]
             program.save(own)
         return losses
+
+
+def losses_of(
+    program: Program,
+    params: Tensor,
+    inputs: Tensor,
+    targets: Tensor,
+    batches: Sequence[tuple[int, int]],
+    buffers: dict[str, Tensor],
+) -> Tensor:
+    """Mean losses `[n]` alone; arguments as of `Rows.differentiate`, `params` `[n, d]`."""
+    views = program.layout.views(params)
+    with torch.no_grad():
+        if program.mode != "loop":
+            return program.task.loss(program.outputs(views, inputs), targets).flatten(1).mean(1)
+        losses = []
+        for row, (worker, batch) in enumerate(batches):
+            program.load([view[row] for view in views], {name: value[row] for name, value in buffers.items()})
+            with program.drawing(worker, batch):
+                outputs = program.outputs_of_one(inputs[row])
+            losses.append(program.task.loss(outputs, targets[row]).mean())
+        return torch.stack(losses)
+
+
+def _derive(
+    loss: Elementwise, outputs: Tensor, targets: Tensor, leaves: Sequence[Tensor]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The mean losses `[n]` of outputs `[n, batch, ...]`, and the gradients of their sum."""
+    if loss in SLOPES:
+        losses, slope = SLOPES[loss](outputs, targets)
+        root = outputs
+    else:
+        root = loss(outputs, targets).flatten(1).mean(1)
+        losses, slope = root.detach(), torch.ones_like(root)
+    return losses, torch.autograd.grad(root, leaves, slope, allow_unused=True, materialize_grads=True)
 
 
 def _collect(gradients: Sequence[Tensor], slots: Sequence[Tensor]) -> None:

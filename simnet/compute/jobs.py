@@ -15,6 +15,9 @@ from torch import Tensor
 
 State: TypeAlias = Mapping[str, Tensor]
 
+Subset: TypeAlias = slice | Tensor
+"""Coordinates of a flat vector: a slice, a bool mask `[d]`, or indices."""
+
 R = TypeVar("R")
 
 
@@ -66,6 +69,10 @@ class TrainJob(Job[TrainResult]):
     state: State
     steps: int
     first_batch: int
+    lr_scale: float = 1.0
+    """How many times as long each step is as the optimizer's own."""
+    mask: Tensor | None = None
+    """`[d]`, bool: the coordinates that are trained; None: all."""
 
     def computed(self) -> tuple[int, int]:
         """As many of both as there are losses."""
@@ -84,6 +91,15 @@ class GradientJob(Job[GradientResult]):
     def computed(self) -> tuple[int, int]:
         """One gradient."""
         return int(self.result is not None), 0
+
+
+@dataclass(slots=True, eq=False)
+class LossJob(Job[Tensor]):
+    """The mean loss of `worker`'s batch `batch` at `params`, a scalar tensor: a forward pass alone."""
+
+    worker: int
+    params: Tensor
+    batch: int
 
 
 @dataclass(slots=True, eq=False)

@@ -1,8 +1,12 @@
-"""One setting of the C library's allocator, without which large tensors cost page faults at every step."""
+"""What one joint computation may take, and a setting of the C library's allocator."""
 
 import ctypes
 import functools
 import sys
+
+GROUP_BYTES = {"cpu": 256 * 2**20, "cuda": 8 * 2**30}
+"""Memory that one joint computation may take on a device, unless the scenario says otherwise. Constants: a
+split that followed free memory would change rounding from run to run."""
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD in glibc's malloc.h
 _LARGEST_MMAP_THRESHOLD = 32 * 2**20  # the most that glibc takes

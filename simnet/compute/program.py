@@ -1,8 +1,10 @@
 """How one task's model runs for many workers at once: stacked, by `vmap`, or one worker after the other."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
@@ -17,6 +19,10 @@ from simnet.streams import Streams
 from simnet.tasks.task import Task
 
 Mode: TypeAlias = Literal["stacked", "vmap", "loop"]
+
+VMAP_WORKERS, VMAP_PARAMETERS, VMAP_ACTIVATION_BYTES = 4, 200_000, 2 * 2**20
+"""On a CPU vmap is slower than a loop for fewer workers than this, for models with more parameters, and for
+batches that keep more for the backward pass."""
 
 BUFFER = "buffer:"
 """Prefix of the optimizer state's keys under which a worker's buffers (running means and the like) travel."""
@@ -42,14 +48,41 @@ class Program:
     """What autograd keeps of one sample between forward and backward."""
     sample_bytes: int
     """Size of one sample's inputs and targets."""
+    autocast: bool = False
+    """Whether the model computes in bfloat16, where torch thinks that it may; parameters stay as they are."""
+    compiled: bool = False
+    """Whether torch.compile translates the model."""
 
     def outputs(self, leaves: list[Tensor], inputs: Tensor) -> Tensor:
         """Outputs `[n, batch, ...]` of n models with parameters `[n, *shape]` on inputs `[n, batch, ...]`."""
-        params = self.layout.named(leaves)
+        with self._precision():
+            outputs = self._joint(self.layout.named(leaves), inputs)
+        return outputs.float() if self.autocast else outputs
+
+    def outputs_of_one(self, inputs: Tensor) -> Tensor:
+        """Outputs `[batch, ...]` of the model as it was loaded."""
+        with self._precision():
+            outputs: Tensor = self._single(inputs)
+        return outputs.float() if self.autocast else outputs
+
+    @cached_property
+    def _joint(self) -> Callable[[dict[str, Tensor], Tensor], Tensor]:
         if self.mode == "stacked":
-            outputs: Tensor = self.model.stacked_forward(params, inputs)  # type: ignore[operator]
-            return outputs
-        return vmapped_forward(self.model, params, inputs)
+            forward: Callable[[dict[str, Tensor], Tensor], Tensor] = self.model.stacked_forward  # type: ignore[assignment]
+        else:
+
+            def forward(params: dict[str, Tensor], inputs: Tensor) -> Tensor:
+                return vmapped_forward(self.model, params, inputs)
+
+        return torch.compile(forward, dynamic=True) if self.compiled else forward
+
+    @cached_property
+    def _single(self) -> Callable[[Tensor], Tensor]:
+        return torch.compile(self.model) if self.compiled else self.model
+
+    def _precision(self) -> AbstractContextManager[object]:
+        device = self.initial_params.device.type
+        return torch.autocast(device, torch.bfloat16) if self.autocast else nullcontext()
 
     def load(self, params: list[Tensor], buffers: dict[str, Tensor]) -> list[nn.Parameter]:
         """Make the model that of one worker, and return its parameters, which then are views of `params`."""
@@ -111,9 +144,13 @@ def vmapped_forward(model: nn.Module, params: dict[str, Tensor], inputs: Tensor)
 
 
 def build_program(
-    task: Task, device: torch.device, mode: Literal["auto", "stacked", "vmap", "loop"]
+    task: Task,
+    device: torch.device,
+    mode: Literal["auto", "stacked", "vmap", "loop"],
+    autocast: bool = False,
+    compiled: bool = False,
 ) -> Program:
-    """The program for `task` on `device`, after a trial on real batches.
+    """The program for `task`, whose data are on `device`, after a trial on real batches.
 
     Raises ValueError where `mode` asks for what the model cannot do, and `ScenarioError` where the model's
     `stacked_forward` disagrees with its `forward`, or the model cannot be laid out as one flat vector.
@@ -133,7 +170,7 @@ def build_program(
     }
     for name, value in model.named_buffers():
         value.copy_(buffers[name])
-    chosen, notes = _choose(task, model, layout, mode, sorted(changed), trial.random)
+    chosen, notes = _choose(task, model, layout, mode, sorted(changed), trial, device)
     return Program(
         task=task,
         model=model,
@@ -148,18 +185,26 @@ def build_program(
         ),
         activation_bytes=trial.activation_bytes,
         sample_bytes=trial.sample_bytes,
+        autocast=autocast,
+        compiled=compiled,
     )
 
 
 def _choose(
-    task: Task, model: nn.Module, layout: Layout, mode: str, changed: list[str], random: bool
+    task: Task,
+    model: nn.Module,
+    layout: Layout,
+    mode: str,
+    changed: list[str],
+    trial: "_Trial",
+    device: torch.device,
 ) -> tuple[Mode, tuple[str, ...]]:
-    # The first of stacked, vmap, loop that computes what separate modules would. Never a timing: the choice
-    # changes rounding, and a run must repeat to the byte.
+    # The first of stacked, vmap, loop that computes what separate modules would, vmap only where it pays.
+    # Never a timing: the choice changes rounding, and a run must repeat to the byte.
     obstacle = ""
     if changed:
         obstacle = f"training changes its buffers in place ({', '.join(changed[:3])})"
-    elif random:
+    elif trial.random:
         obstacle = "it draws random numbers, which must not depend on who else is in the batch"
     elif mode != "loop":
         own = hasattr(model, "stacked_forward")
@@ -168,6 +213,8 @@ def _choose(
             return "stacked", ()
         if mode == "stacked":
             obstacle = "it has no stacked_forward"
+        elif mode == "auto" and not _vmap_pays(task, layout, trial, device):
+            return "loop", ()
         else:
             obstacle = _vmap_obstacle(task, model, layout)
             if not obstacle:
@@ -178,6 +225,29 @@ def _choose(
     if obstacle:
         return "loop", (f"{kind} runs one worker after the other, because {obstacle}",)
     return "loop", ()
+
+
+def _vmap_pays(task: Task, layout: Layout, trial: "_Trial", device: torch.device) -> bool:
+    """Whether vmap is faster than a loop, by what `bench/modes.py` measured."""
+    if device.type == "cuda":
+        return True
+    return (
+        task.workers >= VMAP_WORKERS
+        and layout.parameters <= VMAP_PARAMETERS
+        and trial.activation_bytes * max(task.batch_sizes) <= VMAP_ACTIVATION_BYTES
+    )
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raises `ScenarioError` where `torch.compile` would find no C++ compiler for a CPU."""
+    asked = os.environ.get("CXX")
+    if device.type == "cpu" and not any(map(shutil.which, [asked] if asked else ["g++", "clang++"])):
+        raise ScenarioError.at(
+            ("engine", "compile"),
+            f"torch.compile needs a C++ compiler, and there is no {asked or 'g++ or clang++'}",
+            given=True,
+            expected="false, or a compiler on the PATH or in CXX",
+        )
 
 
 class _Trial(NamedTuple):

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from simnet.compute.batched import run_gradients, run_steps, run_training
-from simnet.compute.jobs import GradientJob, Job, StepJob, TrainJob
+from simnet.compute.batched import run_gradients, run_losses, run_steps, run_training
+from simnet.compute.jobs import GradientJob, Job, LossJob, StepJob, TrainJob
 from simnet.compute.shard import Shard
 from simnet.compute.stages import (
     PieceBackward,
@@ -21,6 +21,7 @@ Runner = Callable[[Shard, Sequence[Any]], None]
 RUNNERS: dict[type[Job[Any]], Runner] = {
     TrainJob: run_training,
     GradientJob: run_gradients,
+    LossJob: run_losses,
     StepJob: run_steps,
     PieceForward: run_piece_forwards,
     PieceBackward: run_piece_backwards,

@@ -13,8 +13,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from simnet.compute.batched import GROUP_BYTES, chunks
+from simnet.compute.batched import chunks
 from simnet.compute.jobs import Job, State, StepResult
+from simnet.compute.losses import SLOPES
 from simnet.compute.pieces import Codec, Piece, Rows
 from simnet.compute.shard import Shard
 from simnet.optim import Optimizer
@@ -83,7 +84,7 @@ class PieceStep(Job[StepResult]):
 
 def run_piece_forwards(shard: Shard, jobs: Sequence[PieceForward]) -> None:
     """Run forward passes, those through one piece at once."""
-    for part in _groups(jobs):
+    for part in _groups(shard, jobs):
         with torch.no_grad():
             rows = _PieceRows(shard, part)
             for job, values in zip(part, rows.outgoing(), strict=True):
@@ -92,12 +93,12 @@ def run_piece_forwards(shard: Shard, jobs: Sequence[PieceForward]) -> None:
 
 def run_piece_backwards(shard: Shard, jobs: Sequence[PieceBackward]) -> None:
     """Run backward passes, those through one piece at once."""
-    for part in _groups(jobs):
+    for part in _groups(shard, jobs):
         rows = _PieceRows(shard, part)
         if part[0].piece.last:
             losses, gradients = rows.differentiate_loss()
         else:
-            sent = torch.stack([_given(job.gradient) for job in part])
+            sent = shard.stacked([_given(job.gradient) for job in part])
             losses, gradients = None, rows.differentiate(sent)
         for row, job in enumerate(part):
             job.result = PieceGradient(
@@ -111,9 +112,9 @@ def run_piece_steps(shard: Shard, jobs: Sequence[PieceStep]) -> None:
     """Run optimizer steps, those of one optimizer on vectors of one length at once."""
     for part in _grouped(jobs, lambda job: (id(job.optimizer), len(job.params), tuple(job.state))):
         optimizer = part[0].optimizer
-        params = torch.stack([job.params for job in part])
-        gradient = torch.stack([job.gradient for job in part])
-        state = {name: torch.stack([job.state[name] for job in part]) for name in part[0].state}
+        params = shard.stacked([job.params for job in part])
+        gradient = shard.stacked([job.gradient for job in part])
+        state = {name: shard.stacked([job.state[name] for job in part]) for name in part[0].state}
         optimizer.update_(params, gradient, state)
         for row, job in enumerate(part):
             job.result = StepResult(params[row], {name: value[row] for name, value in state.items()})
@@ -127,7 +128,7 @@ class _PieceRows:
         self._piece = piece = jobs[0].piece
         self._codec = jobs[0].codec
         self._requests = [job.samples for job in jobs]
-        params = torch.stack([job.params for job in jobs])
+        params = shard.stacked([job.params for job in jobs])
         self.gradient = torch.empty_like(params)
         # One leaf per parameter: differentiating slices of one flat buffer would pad each with zeros.
         self._leaves = [view.detach().requires_grad_() for view in self._views(params)]
@@ -137,11 +138,11 @@ class _PieceRows:
         if piece.first:
             self._received = None
         else:
-            self._received = torch.stack([_given(job.received) for job in jobs]).requires_grad_()
+            self._received = shard.stacked([_given(job.received) for job in jobs]).requires_grad_()
         own = self._leaves[len(piece.layout.names) :]
         self._rows = Rows(
             params=own[0] if own else None,
-            state={name: torch.stack([job.state[name] for job in jobs]) for name in jobs[0].state},
+            state={name: shard.stacked([job.state[name] for job in jobs]) for name in jobs[0].state},
             token_ids=None if self._data is None else self._data[0][0],
         )
 
@@ -173,7 +174,11 @@ class _PieceRows:
         """At the last piece: the mean losses `[n]`, and their gradients in what was received."""
         self._offer_slots()
         assert self._data is not None
-        losses = self._task.loss(self.outputs(), self._data[1][0]).flatten(1).mean(1)
+        outputs, targets, loss = self.outputs(), self._data[1][0], self._task.loss
+        if loss in SLOPES:
+            losses, slope = SLOPES[loss](outputs, targets)
+            return losses, self._differentiate(outputs, slope)
+        losses = loss(outputs, targets).flatten(1).mean(1)
         return losses.detach(), self._differentiate(losses, torch.ones_like(losses))
 
     def _offer_slots(self) -> None:
@@ -195,7 +200,7 @@ def _given(value: Tensor | None) -> Tensor:
     return value
 
 
-def _groups(jobs: Sequence[T]) -> Iterable[Sequence[T]]:
+def _groups(shard: Shard, jobs: Sequence[T]) -> Iterable[Sequence[T]]:
     """Jobs that may run as one: same piece, same shapes, as many as fit into memory."""
 
     def key(job: T) -> Hashable:
@@ -207,7 +212,7 @@ def _groups(jobs: Sequence[T]) -> Iterable[Sequence[T]]:
         piece: Piece = group[0].piece  # type: ignore[attr-defined]
         params: Tensor = group[0].params  # type: ignore[attr-defined]
         row = 3 * params.nbytes + 2 * int(piece.cost.kept_bytes)
-        yield from chunks(group, max(1, GROUP_BYTES[params.device.type] // row))
+        yield from chunks(group, max(1, int(shard.group_bytes // row)))
 
 
 def _grouped(jobs: Sequence[T], key: Callable[[T], Hashable]) -> Iterable[Sequence[T]]:

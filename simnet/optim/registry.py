@@ -7,13 +7,20 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
+from simnet.optim.adafactor import Adafactor
 from simnet.optim.adam import Adam
 from simnet.optim.adamw import AdamW
+from simnet.optim.lion import Lion
+from simnet.optim.muon import Muon
+from simnet.optim.nadam import NAdam
 from simnet.optim.nesterov import Nesterov
 from simnet.optim.optimizer import Optimizer
 from simnet.optim.sgd import SGD
+from simnet.optim.signsgd import SignSGD
 
-registry: dict[str, type[Optimizer]] = {kind.name: kind for kind in (SGD, Nesterov, Adam, AdamW)}
+registry: dict[str, type[Optimizer]] = {
+    kind.name: kind for kind in (SGD, Nesterov, Adam, AdamW, NAdam, Lion, SignSGD, Adafactor, Muon)
+}
 """Every optimizer that a scenario can name. Add your own class under its name."""
 
 

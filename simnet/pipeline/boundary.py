@@ -12,7 +12,6 @@ from __future__ import annotations
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -28,31 +27,12 @@ from pydantic import (
 )
 from torch import Tensor, nn
 
-from simnet.compute.pieces import Piece, Rows
+from simnet.compute.pieces import Packed, Passage, Piece, Rows
 from simnet.optim import Optimizer
 from simnet.streams import Streams
 
 if TYPE_CHECKING:
     from simnet.runtime.stage_node import StageNode
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """What the byte half made of a tensor."""
-
-    values: Tensor
-    """What the receiver holds, of the shape and dtype of what was given."""
-    bytes: float
-    """What it took on the wire, everything that had to travel included."""
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """Which microbatch crosses, and in which direction."""
-
-    backward: bool
-    samples: tuple[int, int]
-    """(replica, index of the microbatch among the replica's): names the same samples at every stage."""
 
 
 class Boundary:

@@ -62,6 +62,8 @@ class Manifest:
     """How often each invariant was checked, and the counts that it held."""
     status: str
     """How the run ended, in one word: "complete", or what stopped it."""
+    engine_settings: Mapping[str, Any]
+    """How torch computed: mode, dtype, whether compiled, bytes of a joint computation, devices."""
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA_VERSION:
@@ -85,7 +87,7 @@ class Manifest:
             object.__setattr__(self, name, value)
         if self.utilization > 1 + 1e-9:  # sums of floats may exceed 1 by their rounding
             raise ResultsError(f"utilization is a share between 0 and 1, not {self.utilization!r}")
-        for name in ("versions", "final", "invariants"):
+        for name in ("versions", "final", "invariants", "engine_settings"):
             value = getattr(self, name)
             if not isinstance(value, Mapping) or not all(isinstance(key, str) and key for key in value):
                 raise ResultsError(f"{name} must be a mapping with names as keys, not {value!r}")
@@ -104,7 +106,7 @@ class Manifest:
         Raises:
             ResultsError: A key is unknown, one but ``schema`` is missing, or a value is impossible.
         """
-        known = {field.name for field in fields(cls)}
+        known = {one.name for one in fields(cls)}
         unknown, missing = sorted(set(mapping) - known), sorted(known - set(mapping) - {"schema"})
         if unknown or missing:
             parts = [f"unknown: {', '.join(unknown)}"] * bool(unknown)

@@ -41,11 +41,12 @@ class Encoded:
     """A payload that knows its own size: what a codec made, or a share of a larger tensor.
 
     `content` is what the receiver gets to decode, `raw_bytes` what it takes on the wire before
-    `charge_as` scales it.
+    `charge_as` scales it; `charged_bytes` is what the network is charged, where that is known otherwise.
     """
 
     content: Any
     raw_bytes: float
+    charged_bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

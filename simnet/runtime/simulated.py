@@ -16,10 +16,12 @@ from simnet.results import Recorder
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.evaluation import Evaluation
 from simnet.runtime.failures import Failures
-from simnet.runtime.node import Cancelled, Message
+from simnet.runtime.node import Cancelled, Encoded, Message
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
 from simnet.runtime.simulated_node import SimulatedNode
+from simnet.runtime.simulated_stage import stage_nodes, whole_models
+from simnet.runtime.stage_node import STAGE
 from simnet.runtime.waiting import SimulatedTask
 from simnet.runtime.world import Method, Outcome, Progress, World
 from simnet.streams import Streams
@@ -61,6 +63,7 @@ class SimulatedRun:
         self.topology = world.topology
         self.task = world.task
         self.cost = world.cost
+        self.pipeline = world.pipeline
         self.engine = engine
         self.recorder = recorder
         self.streams = Streams(world.scenario.seed)
@@ -88,22 +91,35 @@ class SimulatedRun:
             world.cost.charged_bytes,
             self.rings if world.scenario.network.collectives == "fluid" else SteppedRings(),
         )
-        self._workers = [self.nodes[name] for name in self.members["worker"]]
-        evaluated = [self.nodes[name] for name in self.members[method.evaluated_role]]
-        self._evaluation = Evaluation(engine, recorder, world.scenario.evaluate, self._workers, evaluated)
+        self._trained_role = STAGE if STAGE in self.members else "worker"
+        self._workers = [self.nodes[name] for name in self.members[self._trained_role]]
+        if self.pipeline is not None and self._trained_role == STAGE:
+            local = evaluated = whole_models(self.pipeline, self.nodes, engine.initial_params)
+        else:
+            local = self._workers
+            evaluated = [self.nodes[name] for name in self.members[method.evaluated_role]]
+        self._evaluation = Evaluation(engine, recorder, world.scenario.evaluate, local, evaluated)
 
     def _place(self) -> tuple[dict[str, tuple[str, ...]], dict[str, SimulatedNode]]:
         """Put each role of the method on its hosts: workers on theirs, a server on the server's."""
         members: dict[str, tuple[str, ...]] = {}
         self.members, nodes = members, {}
         for role in self._method.roles():
+            if role == STAGE:
+                assert self.pipeline is not None, "a world for a method with stages has a pipeline"
+                stages = stage_nodes(self, self.pipeline)
+                members[role] = tuple(stages)
+                nodes.update(stages)
+                continue
             if role == "worker":
                 hosts = {host: host for host in self.topology.workers}
             elif role == "server":
                 assert self.topology.server is not None, "the topology was built without the server's host"
                 hosts = {"server": self.topology.server}
             else:
-                raise ValueError(f"nobody can play the role {role!r}: known roles are worker and server")
+                raise ValueError(
+                    f"nobody can play the role {role!r}: known roles are worker, server and stage"
+                )
             members[role] = tuple(hosts)
             for rank, (name, host) in enumerate(hosts.items()):
                 machine = rank if role == "worker" else len(self.topology.workers)
@@ -245,7 +261,7 @@ class SimulatedRun:
         """False once the step budget is spent: the node's own, or everybody's."""
         if self._stop.steps is None:
             return True
-        if node.role == "worker" and self._method.step_budget == "each":
+        if node.role == self._trained_role and self._method.step_budget == "each":
             return node.steps < self._stop.steps
         return not self._spent()
 
@@ -303,7 +319,7 @@ class SimulatedRun:
             gradients, steps = entry.job.computed()
             self.counts["gradients_computed"] += gradients
             self.counts["steps_computed"] += steps
-            if entry.node.role == "worker":
+            if entry.node.role == self._trained_role:
                 entry.node.steps += entry.steps
                 self.worker_steps += entry.steps
         self._evaluation.steps_taken(self.worker_steps // len(self._workers))
@@ -319,7 +335,8 @@ class SimulatedRun:
             raise ValueError(f"{source.id} sends to {to!r}, which is not a node: {', '.join(self.nodes)}")
         target = self.nodes[to]
         model_bytes, other_bytes = payload_bytes(payload)
-        transfer = self.carry(source, target, model_bytes, other_bytes, kind=_kind(tag))
+        charged = payload.charged_bytes if isinstance(payload, Encoded) else None
+        transfer = self.carry(source, target, model_bytes, other_bytes, kind=_kind(tag), charged=charged)
         message = Message(source.id, tag, payload, source.version, source.now, transfer.bytes)
         transfer.delivered.callbacks.append(lambda _: target.deliver(message))
         return transfer
@@ -333,10 +350,15 @@ class SimulatedRun:
         *,
         kind: str,
         rounds: int = 1,
+        charged: float | None = None,
     ) -> Transfer:
-        """Start a flow for so many raw bytes, charged as `charge_as` says; for `rounds` messages in a row."""
+        """Start a flow for so many raw bytes, for `rounds` messages in a row.
+
+        Charged as `charge_as` says, unless it is known what is `charged`.
+        """
         raw = model_bytes + other_bytes
-        charged = self.cost.charged_bytes(model_bytes) + other_bytes
+        if charged is None:
+            charged = self.cost.charged_bytes(model_bytes) + other_bytes
         self.counts["messages"] += 1
         transfer = self.network.send(
             source.host, target.host, charged, raw_bytes=raw, kind=kind, rounds=rounds

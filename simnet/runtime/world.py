@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from simnet.compute import CostModel
 from simnet.network import Topology
 from simnet.runtime.node import Node
+from simnet.runtime.pipeline_world import PipelineWorld
 from simnet.scenario import Scenario
 from simnet.tasks import Task
 
@@ -29,6 +30,8 @@ class World:
     topology: Topology
     task: Task
     cost: CostModel
+    pipeline: PipelineWorld | None = None
+    """For methods with the role `stage`."""
 
 
 @dataclass(frozen=True, slots=True)

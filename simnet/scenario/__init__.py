@@ -16,6 +16,7 @@ from simnet.scenario.library import (
 )
 from simnet.scenario.links import LinkConfig, NetworkEvent, Varying
 from simnet.scenario.load import Document, SweepPoint, canonical, dump, load_file, load_network, load_text
+from simnet.scenario.pipeline import PipelineConfig, StageCharge
 from simnet.scenario.plugins import load_plugin
 from simnet.scenario.schema import (
     AlgorithmEntry,
@@ -57,6 +58,7 @@ __all__ = [
     "Number",
     "Outcome",
     "Path",
+    "PipelineConfig",
     "Positive",
     "PositiveInteger",
     "Problem",
@@ -64,6 +66,7 @@ __all__ = [
     "ScenarioError",
     "ServerConfig",
     "Source",
+    "StageCharge",
     "StopConfig",
     "SweepPoint",
     "TaskConfig",

@@ -10,7 +10,7 @@ from simnet.units import Seconds
 
 
 class StageCharge(Section):
-    """The larger model that a pipeline's clock and messages pretend: its activations, and its passes' time."""
+    """The larger model that messages and clock pretend: its activations, and what its passes take."""
 
     samples: PositiveInteger = Field(description="Samples of a microbatch.")
     tokens: PositiveInteger = Field(1, description="Tokens of a sample.")

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from simnet.scenario.collectives import AllReduce, Broadcast
+from simnet.scenario.engine import EngineConfig
 from simnet.scenario.errors import Path, Problem, ScenarioError, describe
 from simnet.scenario.expect import parse_expectation
 from simnet.scenario.fields import (
@@ -39,6 +40,7 @@ from simnet.scenario.fields import (
 )
 from simnet.scenario.interval import Interval
 from simnet.scenario.links import BandwidthValue, LinkConfig, NetworkEvent
+from simnet.scenario.pipeline import PipelineConfig
 from simnet.scenario.source import Source
 from simnet.scenario.transport import TransportModel
 from simnet.units import Bytes, Count, FlopsPerSecond, Seconds
@@ -342,11 +344,15 @@ class Scenario(Section):
     threads: PositiveInteger | None = Field(
         None, description="torch threads; if not given, one for small models and all cores for large ones."
     )
+    engine: EngineConfig = Field(EngineConfig(), description="How torch does the workers' work.")
     network: NetworkConfig = Field(description="The network between the workers.")
     workers: Annotated[tuple[WorkerGroup, ...], BeforeValidator(_one_group_or_more), Field(min_length=1)] = (
         Field(description="The machines: one group of equal workers, or a list of groups.")
     )
     server: ServerConfig | None = Field(None, description="The server, for algorithms that need one.")
+    pipeline: PipelineConfig | None = Field(
+        None, description="How the model is cut into stages, for algorithms that train it as a pipeline."
+    )
     task: TaskConfig = Field(description="What is learned.")
     algorithms: Annotated[tuple[AlgorithmEntry, ...], Field(min_length=1)] = Field(
         description="The algorithms to compare, each with its hyperparameters."

@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simnet.streams import Streams
+from simnet.tasks.orders import ROUNDS, keyed_order
 
 Rows = NDArray[Any]
 
 BLOCK_SAMPLES = 1024
 """At least so many samples are drawn at once for a worker: seeding a generator takes longer than a batch."""
+
+LARGE_SHARE = 2 * BLOCK_SAMPLES
+"""Larger shares are not shuffled as a whole."""
 
 KEPT_BLOCKS = 2
 """Blocks kept per worker: batches go forward, but a gradient may be asked once more behind a border."""
@@ -36,6 +40,8 @@ class KeyedBatches:
     """The rows of a block, `[block rows, ...]`, given the worker and the block."""
     take: Callable[[Tensor], tuple[Tensor, Tensor]]
     """Inputs and targets, given rows `[steps, n, batch, ...]`."""
+    change: Callable[[Tensor, Sequence[int]], Tensor] | None = None
+    """What workers see of inputs `[steps, n, batch, ...]`, given the n workers; None: the inputs."""
     _blocks: dict[int, dict[int, Rows]] = field(default_factory=dict, repr=False)
 
     def gather(self, requests: Sequence[tuple[int, int]], steps: int) -> tuple[Tensor, Tensor]:
@@ -46,7 +52,10 @@ class KeyedBatches:
         batch = self.batch_sizes[requests[0][0]]
         pieces = [self._rows(worker, start * batch, steps * batch) for worker, start in requests]
         rows = np.stack([piece.reshape(steps, batch, *piece.shape[1:]) for piece in pieces], axis=1)
-        return self.take(torch.from_numpy(rows))
+        inputs, targets = self.take(torch.from_numpy(rows))
+        if self.change is not None:
+            inputs = self.change(inputs, [worker for worker, _ in requests])
+        return inputs, targets
 
     def _rows(self, worker: int, first: int, count: int) -> Rows:
         size = self.block_rows[worker]
@@ -86,21 +95,38 @@ def shuffled_batches(
     """A worker goes through its samples in a new random order in each epoch.
 
     A batch may take the end of one epoch and the beginning of the next, so every batch is full and every
-    sample comes exactly once per epoch, also where a share is smaller than a batch.
+    sample comes exactly once per epoch, also where a share is smaller than a batch. What is kept of a worker
+    does not grow with its share: the order of a large one is computed piece by piece.
     """
-    epochs = [-(-BLOCK_SAMPLES // len(share)) for share in shares]
+    sizes = [len(share) for share in shares]
+    epochs = [-(-BLOCK_SAMPLES // size) for size in sizes]
 
     def draw(worker: int, block: int) -> NDArray[np.int64]:
+        if sizes[worker] > LARGE_SHARE:
+            return _piece(shares[worker], streams, worker, block)
         copies = np.tile(shares[worker], (epochs[worker], 1))
         orders: NDArray[np.int64] = streams.generator("data", worker, block).permuted(copies, axis=1)
         return orders.ravel()
 
     return KeyedBatches(
         batch_sizes=(batch_size,) * len(shares),
-        block_rows=tuple(count * len(share) for count, share in zip(epochs, shares, strict=True)),
+        block_rows=tuple(
+            BLOCK_SAMPLES if size > LARGE_SHARE else count * size
+            for count, size in zip(epochs, sizes, strict=True)
+        ),
         draw=draw,
         take=take,
     )
+
+
+def _piece(share: NDArray[np.int64], streams: Streams, worker: int, block: int) -> NDArray[np.int64]:
+    """The `block`-th `BLOCK_SAMPLES` rows of the endless sequence of a share: epochs in new orders."""
+    epochs, positions = np.divmod(np.arange(block * BLOCK_SAMPLES, (block + 1) * BLOCK_SAMPLES), len(share))
+    pieces = []
+    for epoch in np.unique(epochs).tolist():
+        keys = streams.generator("data", worker, epoch).integers(2**64, size=ROUNDS, dtype=np.uint64)
+        pieces.append(share[keyed_order(len(share), positions[epochs == epoch], keys)])
+    return np.concatenate(pieces)
 
 
 def drawn_batches(

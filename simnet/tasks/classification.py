@@ -1,15 +1,25 @@
 """Classification of labelled samples."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from simnet.scenario import Component, Scenario
 from simnet.streams import Streams
-from simnet.tasks.batches import full_batches, shuffled_batches
-from simnet.tasks.components import check_model, make_samples, make_shares, model_maker
+from simnet.tasks.batches import drawn_batches, full_batches, shuffled_batches
+from simnet.tasks.components import (
+    check_model,
+    make_allotment,
+    make_samples,
+    model_maker,
+    no_full_batches,
+)
 from simnet.tasks.entry import Options, Origin
 from simnet.tasks.losses import accuracy, cross_entropy
+from simnet.tasks.partitions import Mixture, Shifted
+from simnet.tasks.shifts import make_shift
 from simnet.tasks.task import Task
 
 HELD_OUT_SAMPLES = 1024
@@ -23,14 +33,18 @@ class ClassificationOptions(Options):
 def build_classification(
     options: ClassificationOptions, scenario: Scenario, workers: int, device: torch.device
 ) -> Task:
-    """Cross entropy and accuracy on a labelled dataset; by default an `mlp` on `digits`."""
+    """Cross entropy and accuracy on a labelled dataset; by default an `mlp` on `digits`.
+
+    The data are held once, whatever the number of workers. A feature shift changes what workers train on;
+    held-out samples stay as they are.
+    """
     config, streams = scenario.task, Streams(scenario.seed)
 
     def origin(key: str) -> Origin:
         return Origin(config.name, ("task", key), scenario.folder, streams)
 
     samples = make_samples(config.dataset or Component(name="digits"), origin("dataset"))
-    shares = make_shares(config.partition, samples.targets.numpy(), workers, origin("partition"))
+    allotment = make_allotment(config.partition, samples.targets.numpy(), workers, origin("partition"))
     make_model = model_maker(
         config.model or Component(name="mlp"), samples.shape, samples.classes, device, origin("model")
     )
@@ -48,15 +62,30 @@ def build_classification(
             targets.index_select(0, flat).view(rows.shape),
         )
 
-    source = (
-        full_batches(shares, take)
-        if config.batch_size == "full"
-        else shuffled_batches(shares, config.batch_size, streams, take)
-    )
+    change = None
+    if isinstance(allotment, Shifted):
+        change = make_shift(
+            allotment.options, samples.shape, workers, streams, device, origin("partition").path
+        )
+        allotment = allotment.given
+    if isinstance(allotment, Mixture):
+        if config.batch_size == "full":
+            raise no_full_batches()
+        seen = (len(targets),) * workers
+        source = drawn_batches(workers, config.batch_size, streams, allotment.draw, take)
+    else:
+        seen = tuple(map(len, allotment))
+        source = (
+            full_batches(allotment, take)
+            if config.batch_size == "full"
+            else shuffled_batches(allotment, config.batch_size, streams, take)
+        )
+    if change is not None:
+        source = replace(source, change=change)
     return Task(
         name=config.name,
         batch_sizes=source.batch_sizes,
-        samples=tuple(len(share) for share in shares),
+        samples=seen,
         make_model=make_model,
         loss=cross_entropy,
         metrics={"accuracy": accuracy},

@@ -36,9 +36,13 @@ from simnet.tasks.data.text import (
 from simnet.tasks.entry import AnyEntry, Entry, Origin
 from simnet.tasks.models.cnn import CNNOptions, build_cnn
 from simnet.tasks.models.gpt import GPTOptions, build_gpt
+from simnet.tasks.models.gru import GRUOptions, build_gru
+from simnet.tasks.models.logistic import LogisticOptions, build_logistic
 from simnet.tasks.models.mlp import MLPOptions, build_mlp
 from simnet.tasks.models.plugin import PluginModelOptions, build_plugin_model
-from simnet.tasks.partitions import Indices, Shares, partitions
+from simnet.tasks.models.resnet import ResNetOptions, build_resnet
+from simnet.tasks.models.vit import ViTOptions, build_vit
+from simnet.tasks.partitions import Allotment, Indices, partitions
 
 TEXT = ("language-model",)
 LABELLED = ("classification",)
@@ -68,9 +72,13 @@ datasets: dict[str, AnyEntry] = {
 }
 
 models: dict[str, AnyEntry] = {
+    "logistic": Entry(LogisticOptions, build_logistic, "logistic regression: convex", LABELLED),
     "mlp": Entry(MLPOptions, build_mlp, "multilayer perceptron", LABELLED),
     "cnn": Entry(CNNOptions, build_cnn, "small convolutional network for images", LABELLED),
+    "resnet": Entry(ResNetOptions, build_resnet, "residual network with group norm, for images", LABELLED),
+    "vit": Entry(ViTOptions, build_vit, "small vision transformer", LABELLED),
     "gpt": Entry(GPTOptions, build_gpt, "pre-norm causal transformer over bytes", TEXT),
+    "gru": Entry(GRUOptions, build_gru, "recurrent: over bytes, or classes of sequences", (*TEXT, *LABELLED)),
 }
 
 
@@ -149,11 +157,29 @@ def check_model(model: nn.Module, inputs: Tensor, expected: tuple[int, ...], ori
         )
 
 
-def make_shares(component: Component, labels: Indices, workers: int, origin: Origin) -> Shares:
-    """Indices of each worker's samples by the partition that `component` names."""
+def make_allotment(component: Component, labels: Indices, workers: int, origin: Origin) -> Allotment:
+    """What each worker sees, by the partition that `component` names."""
     entry = choose(component.name, partitions, origin.path, "partition")
+    if entry.tasks and origin.task not in entry.tasks:
+        usable = [name for name, other in partitions.items() if not other.tasks or origin.task in other.tasks]
+        raise ScenarioError.at(
+            origin.path,
+            f"not a partition for {origin.task}",
+            given=component.name,
+            expected=one_of(usable),
+        )
     options = validated(entry.options, component.options, origin.path)
     return entry.build(options, labels, workers, origin.streams.generator("partition"), origin.path)
+
+
+def no_full_batches() -> ScenarioError:
+    """The error for `batch_size: full` where a worker has a distribution and no samples of its own."""
+    return ScenarioError.at(
+        ("task", "batch_size"),
+        "a worker that draws from a mixture has no full batch",
+        given="full",
+        expected="a number, or another partition",
+    )
 
 
 def _usable(component: Component, registry: Mapping[str, AnyEntry], origin: Origin, what: str) -> AnyEntry:

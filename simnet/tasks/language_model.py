@@ -11,9 +11,10 @@ from simnet.scenario.fields import PositiveInteger
 from simnet.streams import Streams
 from simnet.tasks.batches import drawn_batches, full_batches
 from simnet.tasks.classification import held_out_subset
-from simnet.tasks.components import check_model, make_shares, make_text, model_maker
+from simnet.tasks.components import check_model, make_allotment, make_text, model_maker, no_full_batches
 from simnet.tasks.entry import Options, Origin
 from simnet.tasks.losses import bits_per_byte, cross_entropy
+from simnet.tasks.partitions import Mixture, Shifted
 from simnet.tasks.task import Task
 from simnet.tasks.windows import cut, draw_windows, windows_in_turn
 
@@ -31,7 +32,7 @@ class LanguageModelOptions(Options):
     )
     groups: PositiveInteger = Field(
         10,
-        description="For the partitions dirichlet and by-class: into how many groups of neighbouring "
+        description="For partitions by class (dirichlet and others): into how many groups of neighbouring "
         "documents (topics) the text is cut; a group is what a class is elsewhere.",
     )
 
@@ -57,16 +58,20 @@ def build_language_model(
     blocks = cut(len(text.data), length, text.train_fraction, origin("dataset"))
     groups = min(options.groups, len(blocks.training))
     labels = np.arange(len(blocks.training)) * groups // len(blocks.training)
-    shares = make_shares(config.partition, labels, workers, origin("partition"))
-    spans = [blocks.spans(blocks.training[share]) for share in shares]
-    in_turn = [windows_in_turn(owned, length) for owned in spans]
+    allotment = make_allotment(config.partition, labels, workers, origin("partition"))
+    parts = allotment.members if isinstance(allotment, Mixture) else allotment
+    assert not isinstance(parts, Shifted)  # which is for classification alone
+    # Workers that share a share share what is made of it, so memory does not grow with them.
+    distinct = {id(part): blocks.spans(blocks.training[part]) for part in parts}
+    spans = [distinct[id(part)] for part in parts]
 
-    data = torch.from_numpy(text.data.astype(np.int64)).to(device)
-    offsets = torch.arange(length, device=device)
+    # All windows are views of one text of bytes; ids are widened batch by batch.
+    windows = torch.tensor(text.data, device=device).unfold(0, length, 1)
 
     def take(rows: Tensor) -> tuple[Tensor, Tensor]:
-        windows = data[rows.to(device).unsqueeze(-1) + offsets]
-        return windows[..., :-1], windows[..., 1:]
+        drawn = windows.index_select(0, rows.flatten().to(device))
+        ids = drawn.long().view(*rows.shape, length)
+        return ids[..., :-1], ids[..., 1:]
 
     held_starts = torch.from_numpy(windows_in_turn(blocks.spans(blocks.held_out), length))
     chosen = held_out_subset(len(held_starts), scenario.evaluate.samples or HELD_OUT_WINDOWS)
@@ -75,17 +80,31 @@ def build_language_model(
     check_model(make_model(), trial, (*trial.shape, VOCABULARY), origin("model"))
 
     def draw(generator: np.random.Generator, worker: int, count: int) -> NDArray[np.int64]:
-        return draw_windows(generator, spans[worker], length, count)
+        if not isinstance(allotment, Mixture):
+            return draw_windows(generator, spans[worker], length, count)
+        groups = allotment.groups(generator, worker, count)
+        starts = np.empty(count, dtype=np.int64)
+        for group in np.unique(groups):
+            places = np.flatnonzero(groups == group)
+            starts[places] = draw_windows(generator, spans[group], length, len(places))
+        return starts
 
+    in_turn = {key: windows_in_turn(own, length) for key, own in distinct.items()}
+    if isinstance(allotment, Mixture):
+        if config.batch_size == "full":
+            raise no_full_batches()
+        seen = (sum(map(len, in_turn.values())),) * workers
+    else:
+        seen = tuple(len(in_turn[id(part)]) for part in parts)
     source = (
-        full_batches(in_turn, take)
+        full_batches([in_turn[id(part)] for part in parts], take)
         if config.batch_size == "full"
         else drawn_batches(workers, config.batch_size, streams, draw, take)
     )
     return Task(
         name=config.name,
         batch_sizes=source.batch_sizes,
-        samples=tuple(len(starts) for starts in in_turn),
+        samples=seen,
         make_model=make_model,
         loss=cross_entropy,
         metrics={"bits_per_byte": bits_per_byte},

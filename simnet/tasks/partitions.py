@@ -1,23 +1,77 @@
-"""How training samples are shared out over workers: every sample to exactly one, every worker some."""
+"""Which training samples a worker sees: a share of its own, a distribution of its own, or all of them."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from simnet.scenario import Path, ScenarioError
+from simnet.scenario import Path, ScenarioError, choose, validated
 from simnet.scenario.fields import Number, PositiveInteger
 from simnet.tasks.entry import Entry, Options
+from simnet.tasks.shifts import FeatureShiftOptions
 
 Indices = NDArray[np.int64]
 Shares = list[Indices]
-Partition = Callable[..., Shares]
+"""The samples of each worker; it goes through them epoch by epoch."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Each worker draws samples independently: first a group by its own weights, then any sample of it."""
+
+    weights: NDArray[np.float64]
+    """`[workers, groups]`; rows sum to 1."""
+    members: tuple[Indices, ...]
+    """The samples of each group; the workers share them."""
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+        return len(self.weights)
+
+    def groups(self, generator: np.random.Generator, worker: int, count: int) -> Indices:
+        """The groups of `count` samples of `worker`."""
+        drawn = np.searchsorted(np.cumsum(self.weights[worker]), generator.random(count), side="right")
+        return np.minimum(drawn, len(self.members) - 1)
+
+    def draw(self, generator: np.random.Generator, worker: int, count: int) -> Indices:
+        """`count` samples of `worker`."""
+        groups = self.groups(generator, worker, count)
+        drawn = np.empty(count, dtype=np.int64)
+        for group in np.unique(groups):
+            places = np.flatnonzero(groups == group)
+            drawn[places] = generator.choice(self.members[group], len(places))
+        return drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Shifted:
+    """What samples a worker sees, and that it sees them through a sensor of its own."""
+
+    given: "Shares | Mixture"
+    options: FeatureShiftOptions
+
+
+Allotment = Shares | Mixture | Shifted
 
 
 class IidOptions(Options):
     """Options of `iid`: none."""
+
+
+class CommonOptions(Options):
+    """Options of `common`: none."""
+
+
+class MixtureOptions(Options):
+    """Options of `mixture`."""
+
+    alpha: Annotated[Number, Field(gt=0)] = Field(
+        description="Concentration of the workers' weights over classes (for text: groups): 0.1 gives most "
+        "workers one or two, 100 nearly equal ones."
+    )
 
 
 class DirichletOptions(Options):
@@ -45,6 +99,46 @@ def iid(
     """Shuffled and cut into shares whose sizes differ by one at most."""
     _enough(len(labels), workers, path)
     return [np.sort(share) for share in np.array_split(generator.permutation(len(labels)), workers)]
+
+
+def common(
+    options: CommonOptions, labels: Indices, workers: int, generator: np.random.Generator, path: Path
+) -> Shares:
+    """All samples to everyone, each in an order of its own: what one process would train on.
+
+    The workers share one array of indices.
+    """
+    return [np.arange(len(labels))] * workers
+
+
+def mixture(
+    options: MixtureOptions, labels: Indices, workers: int, generator: np.random.Generator, path: Path
+) -> Mixture:
+    """Each worker's weights over the classes are drawn from Dirichlet(alpha, ..., alpha).
+
+    Unlike `dirichlet`, where a worker's share is finite and its size comes out of the draw, a worker has an
+    endless stream from a distribution of its own, and two workers may see the same sample.
+    """
+    groups = np.unique(labels)
+    weights = np.stack([_proportions(generator, options.alpha, len(groups)) for _ in range(workers)])
+    return Mixture(weights, tuple(np.flatnonzero(labels == group) for group in groups))
+
+
+def feature_shift(
+    options: FeatureShiftOptions, labels: Indices, workers: int, generator: np.random.Generator, path: Path
+) -> Shifted:
+    """Another partition, `shares`, of which each worker sees the inputs through a sensor of its own.
+
+    Raises `ScenarioError` where `shares` is a feature shift again.
+    """
+    where = (*path, "shares")
+    entry = choose(options.shares.name, partitions, where, "partition")
+    given = entry.build(
+        validated(entry.options, options.shares.options, where), labels, workers, generator, where
+    )
+    if isinstance(given, Shifted):
+        raise ScenarioError.at(where, "one feature shift beneath another", expected="another partition")
+    return Shifted(given, options)
 
 
 def dirichlet(
@@ -133,8 +227,13 @@ def _enough(samples: int, workers: int, path: Path) -> None:
         )
 
 
-partitions: dict[str, Entry[Shares]] = {
+partitions: dict[str, Entry[Allotment]] = {
     "iid": Entry(IidOptions, iid, "near-equal random shares"),
     "dirichlet": Entry(DirichletOptions, dirichlet, "label skew: each class by Dirichlet(alpha) proportions"),
     "by-class": Entry(ByClassOptions, by_class, "each worker has a few classes only"),
+    "common": Entry(CommonOptions, common, "everyone draws from all samples"),
+    "mixture": Entry(MixtureOptions, mixture, "each worker draws by class weights from Dirichlet(alpha)"),
+    "feature-shift": Entry(
+        FeatureShiftOptions, feature_shift, "each worker sees inputs turned or shifted", ("classification",)
+    ),
 }

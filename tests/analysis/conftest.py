@@ -38,6 +38,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             platform="test",
             device="cpu",
             engine="loop",
+            engine_settings={},
             torch_threads=1,
             wall_seconds=1.0,
             virtual_seconds=time,

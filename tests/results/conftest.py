@@ -18,6 +18,7 @@ def fields() -> dict[str, Any]:
         "platform": "Linux",
         "device": "cpu",
         "engine": "stacked",
+        "engine_settings": {"mode": "stacked", "dtype": "float32", "compile": False, "memory_bytes": 1e9},
         "torch_threads": 2,
         "wall_seconds": 12.5,
         "virtual_seconds": 60.0,

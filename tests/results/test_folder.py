@@ -160,6 +160,7 @@ MANIFEST = {
     "platform": "p",
     "device": "cpu",
     "engine": "loop",
+    "engine_settings": {},
     "torch_threads": 1,
     "wall_seconds": 0.0,
     "virtual_seconds": 0.0,

@@ -16,6 +16,10 @@ from simnet.tasks.models import stacked
 EXAMPLES: dict[str, tuple[dict[str, object], tuple[int, ...]]] = {
     "mlp": ({"hidden": [7, 5]}, (1, 8, 8)),
     "cnn": ({}, (1, 8, 8)),
+    "logistic": ({}, (1, 8, 8)),
+    "resnet": ({"width": 8, "groups": 4}, (3, 9, 8)),
+    "vit": ({"patch": 4, "width": 8, "heads": 2}, (3, 8, 12)),
+    "gru": ({"width": 6, "layers": 2}, ()),
     "gpt": ({"width": 16, "context": 12, "tied": False}, ()),
 }
 """Options and the shape of a sample for each shipped model; a new model needs a line here."""

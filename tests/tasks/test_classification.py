@@ -1,5 +1,9 @@
 """Digits: the split, the shares, what a task says of itself."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from task_scenarios import task
@@ -63,3 +67,27 @@ def test_a_plain_loop_learns_digits(model: str, accuracy: float) -> None:
         optimizer.step()
     held_inputs, held_targets = made.evaluation()
     assert made.metrics["accuracy"](module(held_inputs), held_targets).mean() > accuracy
+
+
+def test_digits_are_those_of_scikit_learn_in_the_order_of_its_stratified_split() -> None:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    pixels, labels = load_digits(return_X_y=True)
+    training, held_out, targets, held_targets = train_test_split(
+        pixels / 16, labels, test_size=360, stratify=labels, random_state=0
+    )
+    made = task({"name": "classification", "batch_size": "full", "partition": "common"}, workers=1)
+    inputs, labels = made.batches(0, 0, 1)
+    assert torch.equal(inputs[0].flatten(1), torch.from_numpy(training).float())
+    assert torch.equal(labels[0], torch.from_numpy(targets))
+    assert torch.equal(made.evaluation()[0].flatten(1), torch.from_numpy(held_out).float())
+    assert torch.equal(made.evaluation()[1], torch.from_numpy(held_targets))
+
+
+def test_digits_are_read_without_importing_scikit_learn() -> None:
+    code = (
+        "import sys; from task_scenarios import task; task({'name': 'classification'}); "
+        "assert not {'sklearn', 'torch._dynamo'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)

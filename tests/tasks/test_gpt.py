@@ -7,7 +7,8 @@ import torch
 from pydantic import ValidationError
 
 from simnet.tasks.losses import cross_entropy
-from simnet.tasks.models.gpt import GPT, GPTOptions, Positions, rotary_angles, rotate
+from simnet.tasks.models.gpt import GPT, GPTOptions, Positions
+from simnet.tasks.models.transformer import rotary_angles, rotate
 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])

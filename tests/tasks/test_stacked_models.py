@@ -4,13 +4,20 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from simnet.compute.layout import Layout
 from simnet.tasks.losses import cross_entropy
 from simnet.tasks.models.cnn import CNN
 from simnet.tasks.models.gpt import GPT
+from simnet.tasks.models.gru import GRU
+from simnet.tasks.models.logistic import Logistic
 from simnet.tasks.models.mlp import MLP
 from simnet.tasks.models.quadratic import Quadratic
+from simnet.tasks.models.resnet import ResNet
+from simnet.tasks.models.vit import ViT
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
@@ -37,14 +44,28 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[int, int], Tensor], i
         ids(9, 40),
         40,
     ),
+    "logistic": (lambda: Logistic(12, 3), images(3, 4), 3),
+    "resnet-8": (lambda: ResNet((1, 8, 8), 10, width=8, groups=4), images(1, 8, 8), 10),
+    "resnet-18": (lambda: ResNet((3, 9, 7), 4, depth=18, width=4, groups=2), images(3, 9, 7), 4),
+    "vit": (lambda: ViT((3, 8, 12), 5, patch=4, width=16, heads=4), images(3, 8, 12), 5),
+    "gru-text": (lambda: GRU(40, width=10, layers=2), ids(7, 40), 40),
+    "gru-sequences": (lambda: GRU(3, features=5, width=6), images(2, 4, 5), 3),
 }
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize(("n", "batch"), [(1, 4), (3, 1), (5, 6)])
-@pytest.mark.parametrize("name", MODELS)
-def test_stacked_equals_separate(name: str, n: int, batch: int, dtype: torch.dtype) -> None:
-    make, draw, classes = MODELS[name]
+def compare(
+    make: Callable[[], nn.Module],
+    draw: Callable[[int, int], Tensor],
+    classes: int,
+    n: int,
+    batch: int,
+    dtype: torch.dtype,
+    slots: bool = False,
+) -> None:
+    """The stacked form against n modules: outputs, gradients, and those of floating inputs.
+
+    With `slots`, each parameter carries a place for its gradient, as in the engine.
+    """
     torch.manual_seed(1)
     models = [make().to(dtype) for _ in range(n)]
     for model in models:  # biases and norms begin equal; make every parameter differ
@@ -58,17 +79,99 @@ def test_stacked_equals_separate(name: str, n: int, batch: int, dtype: torch.dty
     for row, wanted in zip(outputs, targets, strict=True):
         cross_entropy(row, wanted).mean().backward(retain_graph=True)
 
-    named = [dict(model.named_parameters()) for model in models]
-    params = {key: torch.stack([one[key].detach() for one in named]).requires_grad_() for key in named[0]}
+    layout = Layout.of(models[0])
+    flat = torch.stack([layout.flatten(dict(model.named_parameters())) for model in models])
+    leaves = [view.detach().requires_grad_() for view in layout.views(flat)]
+    places = layout.views(torch.full_like(flat, torch.nan))
+    if slots:
+        for leaf, place in zip(leaves, places, strict=True):
+            leaf.gradient_slot = place  # type: ignore[attr-defined]
+    params = layout.named(leaves)
     stacked = models[0].stacked_forward(params, inputs)  # type: ignore[operator]
     losses = cross_entropy(stacked, targets).flatten(1).mean(1)
-    gradients = torch.autograd.grad(losses.sum(), list(params.values()))
+    gradients = torch.autograd.grad(losses.sum(), leaves)
 
     tolerance = TOLERANCE[dtype]
     torch.testing.assert_close(stacked, outputs, rtol=tolerance, atol=tolerance)
     for key, gradient in zip(params, gradients, strict=True):
-        separate = torch.stack([one[key].grad for one in named])  # type: ignore[misc]
+        separate = torch.stack([dict(one.named_parameters())[key].grad for one in models])  # type: ignore[misc]
         torch.testing.assert_close(gradient, separate, rtol=tolerance, atol=tolerance, msg=key)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(("n", "batch"), [(1, 4), (3, 1), (5, 6)])
+@pytest.mark.parametrize("name", MODELS)
+def test_stacked_equals_separate(name: str, n: int, batch: int, dtype: torch.dtype) -> None:
+    compare(*MODELS[name], n, batch, dtype)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_may_be_written_to_slots(name: str) -> None:
+    compare(*MODELS[name], 3, 4, torch.float64, slots=True)
+
+
+@st.composite
+def models_of_any_size(draw: st.DrawFn) -> tuple[Callable[[], nn.Module], Callable[[int, int], Tensor], int]:
+    """A small model of any kind and shape, inputs for it, and how many classes it tells apart."""
+
+    def whole(low: int, high: int) -> int:
+        return draw(st.integers(low, high))
+
+    classes, channels = whole(2, 6), whole(1, 3)
+    layers, heads = whole(1, 2), whole(1, 3)
+    width, context = 2 * heads * whole(1, 3), whole(1, 9)
+    activation = draw(st.sampled_from(["relu", "tanh", "gelu"]))
+    kind = draw(st.sampled_from(["logistic", "mlp", "cnn", "resnet", "vit", "gpt", "gru", "sequences"]))
+    if kind in ("logistic", "mlp"):
+        features = whole(1, 9)
+        hidden = [] if kind == "logistic" else draw(st.lists(st.integers(1, 7), max_size=2))
+        return lambda: MLP(features, classes, hidden, activation), images(features), classes
+    if kind == "cnn":
+        sides, sizes = (whole(4, 9), whole(4, 9)), draw(st.lists(st.integers(1, 5), min_size=1, max_size=2))
+        return lambda: CNN((channels, *sides), classes, sizes, activation), images(channels, *sides), classes
+    if kind == "resnet":
+        sides, groups = (whole(1, 9), whole(1, 9)), whole(1, 2)
+        wide, depth = groups * whole(2, 3), draw(st.sampled_from([8, 18]))
+        shape = (channels, *sides)
+        return (
+            lambda: ResNet(shape, classes, depth=depth, width=wide, groups=groups),
+            images(*shape),
+            classes,
+        )
+    if kind == "vit":
+        patch = whole(1, 3)
+        shape = (channels, patch * whole(1, 3), patch * whole(1, 3))
+        return (
+            lambda: ViT(shape, classes, patch=patch, layers=layers, width=width, heads=heads),
+            images(*shape),
+            classes,
+        )
+    if kind == "sequences":
+        steps, features = whole(1, 5), whole(1, 4)
+        return (
+            lambda: GRU(classes, features=features, layers=layers, width=width),
+            images(steps, features),
+            classes,
+        )
+    if kind == "gru":
+        return lambda: GRU(classes, layers=layers, width=width), ids(context, classes), classes
+    positions, tied = draw(st.sampled_from(["learned", "rotary"])), draw(st.booleans())
+    length = whole(1, context)
+    return (
+        lambda: GPT(
+            classes, layers=layers, width=width, heads=heads, context=context, positions=positions, tied=tied
+        ),
+        ids(length, classes),
+        classes,
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(model=models_of_any_size(), n=st.integers(1, 4), batch=st.integers(1, 4), slots=st.booleans())
+def test_stacked_equals_separate_for_any_shape(
+    model: tuple[Callable[[], nn.Module], Callable[[int, int], Tensor], int], n: int, batch: int, slots: bool
+) -> None:
+    compare(*model, n, batch, torch.float64, slots)
 
 
 def test_quadratic_stacked_equals_separate() -> None:

@@ -3,7 +3,6 @@
 from typing import Annotated, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -11,6 +10,7 @@ from simnet.scenario.fields import PositiveInteger
 from simnet.tasks.entry import Options
 from simnet.tasks.models import stacked
 from simnet.tasks.models.chain import Blocks, chain
+from simnet.tasks.models.transformer import Layer, initialise, rotary_angles
 
 Positions = Literal["learned", "rotary"]
 
@@ -47,19 +47,6 @@ class GPTOptions(Options):
         return self
 
 
-def rotary_angles(context: int, size: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines `[context, size / 2]` of the rotary position embedding (Su et al., 2021)."""
-    frequencies = 10_000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
-    angles = torch.arange(context, dtype=torch.float64)[:, None] * frequencies
-    return angles.cos(), angles.sin()
-
-
-def rotate(vectors: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Turn vectors `[..., t, size]`: the pairs are (first half, second half) of the last dimension."""
-    first, second = vectors.chunk(2, dim=-1)
-    return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=-1)
-
-
 class Embedding(nn.Module):
     """Bytes and their places as vectors: ids `[batch, t]` to the residual stream `[batch, t, width]`."""
 
@@ -79,56 +66,6 @@ class Embedding(nn.Module):
         if self.positions is None:
             return stream
         return stream + params["positions.weight"][:, None, : inputs.shape[-1]]
-
-
-class Layer(nn.Module):
-    """Attention, then a two-layer perceptron four times as wide; each after a norm, each added on."""
-
-    cosines: Tensor
-    sines: Tensor
-
-    def __init__(self, width: int, heads: int, angles: tuple[Tensor, Tensor] | None) -> None:
-        super().__init__()
-        self.heads, self.rotary = heads, angles is not None
-        if angles is not None:
-            self.register_buffer("cosines", angles[0], persistent=False)
-            self.register_buffer("sines", angles[1], persistent=False)
-        self.norm1 = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.attended = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
-        self.expand = nn.Linear(width, 4 * width)
-        self.contract = nn.Linear(4 * width, width)
-
-    def forward(self, stream: Tensor) -> Tensor:
-        """The residual stream `[batch, t, width]` after this layer."""
-        stream = stream + self.attended(self._attention(self.qkv(self.norm1(stream))))
-        return stream + self.contract(F.gelu(self.expand(self.norm2(stream))))
-
-    def stacked_forward(self, params: dict[str, Tensor], stream: Tensor) -> Tensor:
-        """The same for n models: parameters `[n, ...]`, stream `[n, batch, t, width]`."""
-
-        def linear(name: str, values: Tensor) -> Tensor:
-            return stacked.linear(values, params[f"{name}.weight"], params[f"{name}.bias"])
-
-        def norm(name: str, values: Tensor) -> Tensor:
-            return stacked.layer_norm(values, params[f"{name}.weight"], params[f"{name}.bias"])
-
-        # Attention has no parameters: to it, the workers are one larger batch.
-        attended = self._attention(linear("qkv", norm("norm1", stream)).flatten(0, 1))
-        stream = stream + linear("attended", attended.view(stream.shape))
-        hidden = F.gelu(linear("expand", norm("norm2", stream)))
-        return stream + linear("contract", hidden)
-
-    def _attention(self, qkv: Tensor) -> Tensor:
-        batch, length, width = qkv.shape
-        size = width // 3 // self.heads
-        q, k, v = qkv.view(batch, length, 3, self.heads, size).permute(2, 0, 3, 1, 4)
-        if self.rotary:
-            cosines, sines = self.cosines[:length], self.sines[:length]
-            q, k = rotate(q, cosines, sines), rotate(k, cosines, sines)
-        values = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return values.transpose(1, 2).reshape(batch, length, -1)
 
 
 class Head(nn.Module):
@@ -175,19 +112,11 @@ class GPT(nn.Module):
             cosines, sines = rotary_angles(context, width // heads)
             angles = cosines.to(torch.get_default_dtype()), sines.to(torch.get_default_dtype())
         self.embedding = Embedding(vocabulary, width, context if angles is None else None)
-        self.layers = nn.ModuleList(Layer(width, heads, angles) for _ in range(layers))
+        self.layers = nn.ModuleList(Layer(width, heads, causal=True, angles=angles) for _ in range(layers))
         self.head = Head(width, vocabulary)
         if tied:
             self.head.output.weight = self.embedding.tokens.weight
-        self._initialise(layers)
-
-    def _initialise(self, layers: int) -> None:
-        for name, parameter in self.named_parameters():
-            if name.endswith("bias"):
-                nn.init.zeros_(parameter)
-            elif "norm" not in name:
-                residual = "attended" in name or "contract" in name
-                nn.init.normal_(parameter, std=0.02 / (2 * layers) ** 0.5 if residual else 0.02)
+        initialise(self, layers)
 
     def blocks(self) -> Blocks:
         """`embedding`, `layers.0` and so on, `head`; for a model that is not tied.

@@ -29,9 +29,20 @@ class _Linear(torch.autograd.Function):
         rows, weight = ctx.saved_tensors
         weight_slot, bias_slot = ctx.slots
         # In the weight's own layout; autograd's backward of bmm would give its transpose.
-        weights = torch.bmm(gradient.transpose(1, 2), rows, out=weight_slot)
+        if weight_slot is None or not _written_at_once(weight_slot):
+            weights = torch.bmm(gradient.transpose(1, 2), rows)
+        else:
+            weights = torch.bmm(gradient.transpose(1, 2), rows, out=weight_slot)
         biases = torch.sum(gradient, 1, out=bias_slot) if ctx.biased else None
         return torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None, weights, biases, None
+
+
+def _written_at_once(slot: Tensor) -> bool:
+    # A slot has gaps between workers. On a CPU, torch then multiplies worker after worker, which for small
+    # matrices or on several threads costs more than a product without gaps and a copy.
+    return (
+        slot.is_contiguous() or slot.is_cuda or (torch.get_num_threads() == 1 and slot[0].numel() > 1 << 14)
+    )
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -65,13 +76,20 @@ def chain(blocks: Iterable[tuple[str, nn.Module]], params: Mapping[str, Tensor],
     return inputs
 
 
-def conv2d(images: Tensor, weight: Tensor, bias: Tensor, padding: int = 0) -> Tensor:
+def conv2d(
+    images: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0
+) -> Tensor:
     """n convolutions: images `[batch, n * i, height, width]`, weight `[n, o, i, k, k]`, bias `[n, o]`.
 
     Gives `[batch, n * o, height, width]`; see `side_by_side` for that form.
     """
-    weights = weight.flatten(0, 1)
-    return F.conv2d(images, weights, bias.flatten(), padding=padding, groups=len(weight))
+    biases = None if bias is None else bias.flatten()
+    return F.conv2d(images, weight.flatten(0, 1), biases, stride, padding, groups=len(weight))
+
+
+def group_norm(images: Tensor, groups: int, weight: Tensor, bias: Tensor) -> Tensor:
+    """n group norms: images `[batch, n * c, height, width]`, weight and bias `[n, c]`, `groups` for each."""
+    return F.group_norm(images, len(weight) * groups, weight.flatten(), bias.flatten())
 
 
 def side_by_side(images: Tensor) -> Tensor:

@@ -1,0 +1,222 @@
+"""A stage of a pipeline under the simulated clock."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from simnet.compute.pieces import Passage
+from simnet.compute.stages import PieceBackward, PieceForward, PieceStep
+from simnet.optim import Optimizer
+from simnet.runtime.pipeline_world import PipelineWorld
+from simnet.runtime.simulated_node import SimulatedNode
+from simnet.runtime.stage_node import STAGE, Bundle, PassedBack, StageNode
+
+if TYPE_CHECKING:
+    from simnet.runtime.simulated import SimulatedRun
+
+
+class SimulatedStage(SimulatedNode, StageNode):
+    """One stage of one replica, on one host of the simulated network."""
+
+    def __init__(
+        self, run: "SimulatedRun", world: PipelineWorld, replica: int, stage: int, names: list[list[str]]
+    ) -> None:
+        super().__init__(
+            run,
+            id=names[replica][stage],
+            role=STAGE,
+            rank=replica * world.stages + stage,
+            host=world.hosts[replica][stage],
+            machine=world.machines[replica][stage],
+        )
+        self._world = world
+        self.stage, self.stages = stage, world.stages
+        self.replica, self.replicas = replica, world.replicas
+        self.chunks = world.chunks
+        self.chain = tuple(names[replica])
+        self.group = tuple(row[stage] for row in names)
+        self.optimizer = world.optimizer
+        self.pieces = world.pieces_of(stage)
+        self._codecs: list[Any] = [world.codecs.build(piece, replica, run.streams) for piece in self.pieces]
+        whole = run.engine.initial_params
+        parts: list[Tensor] = []
+        for piece, codec in zip(self.pieces, self._codecs, strict=True):
+            parts.append(whole[piece.start : piece.start + piece.parameters])
+            if codec.parameters:
+                parts.append(codec.initial_params().to(whole))
+        self._params = torch.cat(parts)
+        sizes = [
+            piece.parameters + codec.parameters
+            for piece, codec in zip(self.pieces, self._codecs, strict=True)
+        ]
+        self._bounds = [sum(sizes[:chunk]) for chunk in range(len(sizes) + 1)]
+        self.parameters = run.cost.charged_parameters * len(self._params) / run.cost.parameters
+        self._state: dict[str, Tensor] | None = None
+
+    @property
+    def budget(self) -> int | None:
+        return self._run.scenario.stop.steps
+
+    def is_first(self, chunk: int = 0) -> bool:
+        return self.pieces[chunk].first
+
+    def is_last(self, chunk: int = 0) -> bool:
+        return self.pieces[chunk].last
+
+    def chunk_of(self, params: Tensor, chunk: int) -> Tensor:
+        return params[self._bounds[chunk] : self._bounds[chunk + 1]]
+
+    def activation_bytes(self, chunk: int = 0) -> float:
+        return self._world.held_bytes(self.pieces[chunk])
+
+    def model_parts(self) -> list[tuple[int, Tensor]]:
+        """Where in the model's flat vector its chunks begin, and their weights."""
+        return [
+            (piece.start, self.chunk_of(self._params, chunk)[: piece.parameters])
+            for chunk, piece in enumerate(self.pieces)
+        ]
+
+    # -- passes ---------------------------------------------------------------------------------------
+
+    async def forward(
+        self, microbatch: int, received: Bundle | None, params: Tensor, chunk: int = 0, version: int = 0
+    ) -> Bundle | None:
+        piece, codec, samples = self.pieces[chunk], self._codecs[chunk], (self.replica, microbatch)
+        seconds = self._world.forward_seconds(piece, self._machine)
+        with self._device.request() as turn:
+            await self.wait(turn, "its device")
+            if piece.last:  # nobody needs its outputs: the backward pass computes the loss
+                await self._work("forward", seconds)
+                return None
+            job = self._run.engine.submit(
+                PieceForward(
+                    piece, self.chunk_of(params, chunk), samples, _values(received), codec, codec.state
+                )
+            )
+            values: Tensor = await self._finish("forward", job, seconds)
+        return self._bundle(chunk, values, microbatch, version, backward=False)
+
+    async def backward(
+        self,
+        microbatch: int,
+        received: Bundle | None,
+        gradient: Bundle | None,
+        params: Tensor,
+        chunk: int = 0,
+    ) -> PassedBack:
+        piece, codec, samples = self.pieces[chunk], self._codecs[chunk], (self.replica, microbatch)
+        with self._device.request() as turn:
+            await self.wait(turn, "its device")
+            job = self._run.engine.submit(
+                PieceBackward(
+                    piece,
+                    self.chunk_of(params, chunk),
+                    samples,
+                    _values(received),
+                    _values(gradient),
+                    codec,
+                    codec.state,
+                )
+            )
+            seconds = self._world.backward_seconds(piece, self._machine)
+            result = await self._finish("backward", job, seconds, gradients=1)
+        if result.loss is not None:
+            self._run.recorder.metric(self.now, self.id, self.steps, "train_loss", float(result.loss))
+        if result.values is None:
+            return PassedBack(None, result.vector)
+        version = 0 if received is None else received.version
+        return PassedBack(
+            self._bundle(chunk, result.values, microbatch, version, backward=True), result.vector
+        )
+
+    async def update(self, gradient: Tensor, optimizer: Optimizer | None = None) -> None:
+        optimizer = optimizer or self.optimizer
+        if self.chunks == 1:
+            optimizer = self._world.codecs.optimizer(optimizer, self.pieces[0])
+        flops = optimizer.flops_per_parameter * self.parameters
+        with self._device.request() as turn:
+            await self.wait(turn, "its device")
+            await self._work("step", self._machine.seconds(flops))
+            before = self._params
+            state = optimizer.init(before) if self._state is None else self._state
+            gradient = self._constrained("gradient", gradient, before)
+            job = self._run.engine.submit(PieceStep(optimizer, before, gradient, state))
+            result = await self._run.finish(job, self, steps=1)
+            self._params = self._constrained("params", result.params, before)
+            self._state = result.state
+
+    async def after_update(self, update: int) -> None:
+        for codec in self._codecs:
+            await codec.after_update(self, update)
+
+    def _constrained(self, what: str, vector: Tensor, params: Tensor) -> Tensor:
+        parts: list[Tensor] = []
+        for chunk, codec in enumerate(self._codecs):
+            part = self.chunk_of(vector, chunk)
+            if what == "gradient":
+                parts.append(codec.constrain_gradient(part, self.chunk_of(params, chunk)))
+            else:
+                parts.append(codec.constrain_params(part))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _bundle(self, chunk: int, values: Tensor, microbatch: int, version: int, *, backward: bool) -> Bundle:
+        piece, codec, samples = self.pieces[chunk], self._codecs[chunk], (self.replica, microbatch)
+        packed = codec.pack(values, Passage(backward, samples))
+        shape = self._world.charged_shape(piece)
+        charged = packed.bytes if shape is None else codec.wire_bytes(shape, backward)
+        return Bundle(microbatch, samples, packed.values, version, packed.bytes, charged)
+
+
+class WholeModel:
+    """A replica's model, put together from its stages: what is evaluated."""
+
+    def __init__(self, replica: int, stages: list[SimulatedStage], initial: Tensor) -> None:
+        self.id = f"replica{replica}"
+        self._stages = stages
+        self._parts = [stage.params for stage in stages]
+        self._whole = initial
+
+    @property
+    def steps(self) -> int:
+        """Updates that all its stages have made."""
+        return min(stage.steps for stage in self._stages)
+
+    @property
+    def params(self) -> Tensor:
+        """The model's flat parameters `[d]`; the same tensor as long as no stage has changed."""
+        parts = [stage.params for stage in self._stages]
+        if any(new is not old for new, old in zip(parts, self._parts, strict=True)):
+            whole = torch.empty_like(self._whole)
+            for stage in self._stages:
+                for start, values in stage.model_parts():
+                    whole[start : start + len(values)] = values
+            self._whole, self._parts = whole, parts
+        return self._whole
+
+
+def stage_nodes(run: "SimulatedRun", world: PipelineWorld) -> dict[str, SimulatedStage]:
+    """The stages of every replica, by name, replica after replica."""
+    names = [
+        [f"replica{replica}.stage{stage}" for stage in range(world.stages)]
+        for replica in range(world.replicas)
+    ]
+    nodes = [
+        SimulatedStage(run, world, replica, stage, names)
+        for replica in range(world.replicas)
+        for stage in range(world.stages)
+    ]
+    return {node.id: node for node in nodes}
+
+
+def whole_models(world: PipelineWorld, nodes: dict[str, Any], initial: Tensor) -> list[WholeModel]:
+    """The model of every replica."""
+    stages = [node for node in nodes.values() if isinstance(node, SimulatedStage)]
+    return [
+        WholeModel(replica, [node for node in stages if node.replica == replica], initial)
+        for replica in range(world.replicas)
+    ]
+
+
+def _values(bundle: Bundle | None) -> Tensor | None:
+    return None if bundle is None else bundle.values
