@@ -117,6 +117,7 @@ def _plans(scenario: Scenario) -> list[Plan]:
         alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}, "expect": ()})
         topology, task, bound = topologies[_needs_server(method)], tasks[count], optimizer
         if isinstance(method, PipelineMethod):  # whose stages bind optimizers to their own parameters
+            _check_stages(alone, method, index)
             world = _pipeline_world(alone, method, topology, task, optimizer)
         else:
             bound = _bound(optimizer, task, ("task", "optimizer"))
@@ -132,6 +133,14 @@ def _shares(scenario: Scenario, method: Algorithm, topology: Topology) -> int:
     if isinstance(method, PipelineMethod):
         return replicas_of(scenario, topology)
     return len(topology.workers)
+
+
+def _check_stages(scenario: Scenario, method: PipelineMethod, index: int) -> None:
+    assert scenario.pipeline is not None, "its replicas were counted"
+    try:
+        method.check(scenario.pipeline.stages)
+    except ValueError as error:
+        raise ScenarioError.at(("algorithms", index), str(error)) from None
 
 
 def _pipeline_world(

@@ -19,6 +19,9 @@ SHIPPED = {
     "fedbuff": "simnet.algorithms.fedbuff:FedBuff",
     "pipeline": "simnet.algorithms.pipeline:Pipeline",
     "pipedream": "simnet.algorithms.pipedream:PipeDream",
+    "pipedream-2bw": "simnet.algorithms.pipedream_2bw:PipeDream2BW",
+    "pipemare": "simnet.algorithms.pipemare:PipeMare",
+    "nesterov-async": "simnet.algorithms.nesterov_async:NesterovAsync",
 }
 """Where each shipped method is defined."""
 

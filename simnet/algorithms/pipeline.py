@@ -32,6 +32,9 @@ class Pipeline(PipelineMethod):
     def chunks(self) -> int:
         return self.virtual_stages if self.schedule == "interleaved" else 1
 
+    def check(self, stages: int) -> None:
+        SCHEDULES[self.schedule](stages, 0, self.microbatches, self.chunks)
+
     async def stage(self, node: StageNode) -> None:
         stage, together = Stage(node, Latest()), self.together(node)
         actions = SCHEDULES[self.schedule](node.stages, node.stage, self.microbatches, node.chunks)
@@ -39,6 +42,8 @@ class Pipeline(PipelineMethod):
         while node.running:
             await stage.run(actions, first=step * self.microbatches)
             gradient = await together.gradient(stage.take_gradient())
+            if node.optimizer.clip_value is not None:
+                gradient = gradient.clamp(-node.optimizer.clip_value, node.optimizer.clip_value)
             if node.optimizer.clip_norm is not None:
                 squares = await node.all_gather(float(gradient.square().sum()), group=node.chain)
                 gradient = gradient * global_scale(squares, node.optimizer.clip_norm)

@@ -72,7 +72,7 @@ def build_pipeline(
         machines=tuple(tuple(place[host] for host in row) for row in hosts),
         pieces=pieces,
         codecs=method.boundary,
-        recompute=method.recompute,
+        recompute=method.recomputes,
         flops_ratio=charged / counted if counted > 0 else 1.0,
         charge_as=config.charge_as,
         optimizer=optimizer,

@@ -46,6 +46,14 @@ class PipelineMethod(Algorithm):
         """Pieces of the model that each stage holds."""
         return 1
 
+    @property
+    def recomputes(self) -> bool:
+        """Whether stages compute forward passes again before backward passes."""
+        return self.recompute
+
+    def check(self, stages: int) -> None:
+        """Raise `ValueError` where the method cannot work with so many stages."""
+
     def roles(self) -> Mapping[str, Callable[[Node], Coroutine[Any, Any, None]]]:
         """Stages alone."""
         return {STAGE: self._stage}
