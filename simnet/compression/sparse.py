@@ -27,7 +27,7 @@ class _Sparse(Codec):
 class TopK(_Sparse):
     """The entries of largest magnitude of each token, each with its index; the rest decode to 0."""
 
-    name: Literal["top_k"] = "top_k"
+    name: Literal["top-k"] = "top-k"
 
     def encode(self, tensor: Tensor, seed: int | None = None) -> Packed:
         """Values, and their indices in rising order.
@@ -63,7 +63,7 @@ class RandomK(_Sparse):
     No index is sent. Use another seed for each tensor.
     """
 
-    name: Literal["random_k"] = "random_k"
+    name: Literal["random-k"] = "random-k"
     rescale: bool = Field(
         default=True,
         description="Divide by the share that is kept, so that the mean over seeds is the tensor.",

@@ -263,7 +263,7 @@ class Holder(BaseModel):
     [
         ("int4", Int4()),
         ({"name": "int8", "group": 64}, Int8(group=64)),
-        ({"name": "top_k", "keep": 0.1}, TopK(keep=0.1)),
+        ({"name": "top-k", "keep": 0.1}, TopK(keep=0.1)),
         (RandomK(keep=0.5), RandomK(keep=0.5)),
     ],
 )
@@ -277,9 +277,9 @@ def test_codecs_in_other_models(given_: object, expected: Codec) -> None:
     ("given_", "says"),
     [
         ("int5", "int5.*does not match.*'identity', 'bf16', 'int8'"),
-        ("top_k", "keep"),
-        ({"name": "top_k", "keep": 0}, "greater than 0"),
-        ({"name": "top_k", "keep": 1.5}, "less than or equal to 1"),
+        ("top-k", "keep"),
+        ({"name": "top-k", "keep": 0}, "greater than 0"),
+        ({"name": "top-k", "keep": 1.5}, "less than or equal to 1"),
         ({"name": "int8", "bits": 8}, "not permitted"),
         ({"name": "int8", "group": 0}, "greater than 0"),
         ({"keep": 0.1}, "name"),
@@ -296,8 +296,8 @@ def test_codecs_by_name() -> None:
         "bf16": BFloat16,
         "int8": Int8,
         "int4": Int4,
-        "top_k": TopK,
-        "random_k": RandomK,
+        "top-k": TopK,
+        "random-k": RandomK,
     }
     names = Holder.model_json_schema()["properties"]["codec"]["anyOf"][0]["enum"]
     assert names == ["identity", "bf16", "int8", "int4"]
