@@ -42,6 +42,7 @@ class LinkChanges:
         dynamics: What changes.
         set_capacity: Called with a resource and its bytes per second, when messages use it.
         reroute: Called when links failed or came back and routes may be others.
+        relimit: Called with the flows whose round trip takes another time now.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class LinkChanges:
         dynamics: Dynamics,
         set_capacity: Callable[[int, float], None],
         reroute: Callable[[], None],
+        relimit: Callable[[list[int]], None],
     ) -> None:
         self._env = env
         self._dynamics = dynamics
         self._profiles = dynamics.changing
         self._set_capacity = set_capacity
         self._reroute = reroute
+        self._relimit = relimit
         self._draws = JitterDraws(dynamics.seed)
         self._messages: dict[Hop, int] = {}
         self._last_arrival: dict[Hop, float] = {}
@@ -113,6 +116,15 @@ class LinkChanges:
         ]
         return max(0.0, fsum((rounds * whole, *noise)))
 
+    def round_trip(self, there: Route, back: Route | None) -> float:
+        """Seconds there and back now, without jitter."""
+        ways = [there, there if back is None else back]
+        hops = [list(pairwise(way.hops)) for way in ways]
+        if not any(hop in self._dynamics.slowing for way in hops for hop in way):
+            return there.rtt
+        now = self._env.now + SAME_INSTANT
+        return fsum(self._dynamics.latencies[hop].at(now) for way in hops for hop in way)
+
     def delay(self, pair: Hop, latency: float) -> float:
         """Seconds until a message of `pair` arrives that leaves now: not before those that left earlier."""
         if not self._dynamics.reorders:
@@ -125,15 +137,22 @@ class LinkChanges:
 
     # -- capacities -----------------------------------------------------------------------------------
 
-    def flow_starts(self, flow: int, resources: tuple[int, ...], routed: bool = False) -> None:
+    def flow_starts(
+        self, flow: int, resources: tuple[int, ...], routed: bool = False, ways: tuple[Route, ...] = ()
+    ) -> None:
         """A flow starts: what it uses has the capacity of this instant, and follows its profile from now on.
 
         Args:
             flow: Its number.
             resources: What it uses.
             routed: Whether it follows when routes change.
+            ways: The ways there and back, where its limits depend on how long these take.
         """
         candidates = (*resources, ROUTES) if routed else resources
+        if ways and self._dynamics.slowing:
+            hops = dict.fromkeys(hop for way in ways for hop in pairwise(way.hops))
+            slowing = self._dynamics.slowing
+            candidates = (*candidates, *(slowing[hop] for hop in hops if hop in slowing))
         changing = tuple(resource for resource in candidates if resource in self._profiles)
         for resource in changing:
             if resource not in self._users:
@@ -163,12 +182,10 @@ class LinkChanges:
         """Whether a flow can never pass again: something on its way is down for good, and so is its way."""
         if ROUTES in changing and self._profiles[ROUTES].next_change(time) < inf:
             return False
-        return any(
-            ends_at_zero(self._profiles[resource], time) for resource in changing if resource != ROUTES
-        )
+        return any(ends_at_zero(self._profiles[resource], time) for resource in changing if resource >= 0)
 
     def _apply(self, resource: int, time: float) -> None:
-        if resource != ROUTES:
+        if resource >= 0:
             value = self._profiles[resource].at(time)
             if self._current.get(resource) != value:
                 self._current[resource] = value
@@ -211,8 +228,13 @@ class LinkChanges:
             self._queue(resource, time)
         if any(resource == ROUTES for _, resource in due):
             self._reroute()
+        slower = dict.fromkeys(
+            flow for _, resource in due if resource < ROUTES for flow in self._users.get(resource, ())
+        )
+        if slower:
+            self._relimit(list(slower))
         for time, resource in due:
-            if resource == ROUTES or ends_at_zero(self._profiles[resource], time):
+            if resource == ROUTES or (resource >= 0 and ends_at_zero(self._profiles[resource], time)):
                 for flow in list(self._users.get(resource, ())):
                     if self._is_hopeless(self._uses[flow], time):
                         self.flow_ends(flow)

@@ -14,7 +14,10 @@ from simnet.scenario import Scenario
 from simnet.scenario.links import Jitter
 
 ROUTES = -1
-"""Stands for the routes among the resources that change: its value counts the failures and repairs so far."""
+"""Stands for the routes among the resources that change: its value counts the failures and repairs so far.
+
+Numbers below stand for ways over links whose latency changes (see `Dynamics.slowing`).
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +40,21 @@ class Dynamics:
         return bool(self.latencies or self.jitters or self.outages)
 
     @cached_property
+    def slowing(self) -> Mapping[Hop, int]:
+        """What stands among the resources that change for each way over a link whose latency changes."""
+        moving = [hop for hop, latency in self.latencies.items() if not isinstance(latency, Constant)]
+        return {hop: ROUTES - 1 - index for index, hop in enumerate(moving)}
+
+    @cached_property
     def changing(self) -> Mapping[int, Profile]:
-        """The profiles of capacities, and that of the routes where failures change these."""
-        if not self.outages:
-            return self.capacities
-        starts = tuple(time for time, _ in self.outages)
-        return {**self.capacities, ROUTES: Steps(starts, tuple(map(float, range(len(starts)))))}
+        """The profiles of capacities and latencies that change, and of the routes where failures change
+        these."""
+        slowing = {number: self.latencies[hop] for hop, number in self.slowing.items()}
+        changing = {**self.capacities, **slowing}
+        if self.outages:
+            starts = tuple(time for time, _ in self.outages)
+            changing[ROUTES] = Steps(starts, tuple(map(float, range(len(starts)))))
+        return changing
 
 
 def dynamics_of(

@@ -63,12 +63,15 @@ class FluidNetwork:
         self._on_end = on_end
         self._backend = chosen_backend(backend)
         self._flows: PythonFlows | CompiledFlows = PythonFlows(topology.capacities, topology.fatpipes)
-        self._limits = Limits(transport, topology)
         self._meter = LinkMeter(topology.capacities, env.now)
         self._names = topology.resource_names
         self._changes = None
         if topology.dynamics is not None:
-            self._changes = LinkChanges(env, topology.dynamics, self.set_capacity, self._reroute)
+            self._changes = LinkChanges(
+                env, topology.dynamics, self.set_capacity, self._reroute, self._relimit
+            )
+        round_trip = None if self._changes is None else self._changes.round_trip
+        self._limits = Limits(transport, topology, round_trip)
         self._per_flow_routes = getattr(topology, "ecmp", "none") == "flow"
         self._live: dict[int, Transfer] = {}
         self._routed: dict[int, None] = {}  # flows on the topology's routes, which failures change
@@ -281,8 +284,7 @@ class FluidNetwork:
                 name = self._names[bound]
                 found[name] = found.get(name, 0.0) + seconds
                 continue
-            slow = seconds if transfer.rounds >= 0 else transfer.slow_seconds
-            for name, part in (("slow start", slow), (transfer.limit, seconds - slow)):
+            for name, part in _own_seconds(transfer, seconds).items():
                 if part > 0.0:
                     found[name] = found.get(name, 0.0) + part
 
@@ -316,14 +318,16 @@ class FluidNetwork:
             remaining,
         )
         if transfer.rounds >= 0:
-            Alarm(self._env, partial(self._round_trip, transfer, path.rtt), path.rtt)
+            Alarm(self._env, partial(self._round_trip, transfer, transfer.ramp), path.rtt)
         if self._changes is not None:
-            self._changes.flow_starts(transfer.id, path.resources, routed=True)
+            self._changes.flow_starts(transfer.id, path.resources, routed=True, ways=path.ways)
         self._touch()
 
     def _stop(self, transfer: Transfer) -> float:
         """It takes no bandwidth any more; gives what it has left."""
         self._add_bounds(transfer, transfer.bound_before)
+        transfer.own_seconds = {}
+        transfer.ramp += 1
         if self._changes is not None:
             self._changes.flow_ends(transfer.id)
             self._routed.pop(transfer.id, None)
@@ -334,17 +338,30 @@ class FluidNetwork:
             transfer.status = "flowing"
             self._flow(transfer)
 
-    def _round_trip(self, transfer: Transfer, rtt: float, _: simpy.Event) -> None:
+    def _round_trip(self, transfer: Transfer, ramp: int, _: simpy.Event) -> None:
         """A round trip of slow start is over: the window doubles, or is large enough by now."""
-        if transfer.status != "flowing" or transfer.rounds < 0:
+        if transfer.status != "flowing" or transfer.rounds < 0 or transfer.ramp != ramp:
             return
+        self._settle(transfer)
         if self._limits.next_round(transfer, self._flows.rate(transfer.id)):
-            Alarm(self._env, partial(self._round_trip, transfer, rtt), rtt)
-        else:
-            seconds = self._flows.bound_seconds(transfer.id, self._env.now)
-            transfer.slow_seconds = seconds.get(OWN_CAP, 0.0)
+            Alarm(self._env, partial(self._round_trip, transfer, ramp), self._limits.now(transfer).rtt)
         self._flows.set_cap(transfer.id, self._limits.cap(transfer))
         self._touch()
+
+    def _relimit(self, flows: list[int]) -> None:
+        """Round trips take another time now: windows and losses allow other rates."""
+        for flow in flows:
+            transfer = self._live[flow]
+            self._settle(transfer)
+            path = self._limits.now(transfer)
+            self._flows.set_cap(flow, self._limits.cap(transfer))
+            self._flows.set_weight(flow, path.weight * transfer.weight)
+        self._touch()
+
+    def _settle(self, transfer: Transfer) -> None:
+        """What has bound a message by itself may be something else from now on."""
+        seconds = self._flows.bound_seconds(transfer.id, self._env.now).get(OWN_CAP, 0.0)
+        transfer.own_seconds = _own_seconds(transfer, seconds)
 
     def _reroute(self) -> None:
         """Links failed or came back: messages go on over the routes that there are now."""
@@ -452,3 +469,11 @@ class FluidNetwork:
         self._ledger.ended += 1
         if self._on_end is not None:
             self._on_end(transfer)
+
+
+def _own_seconds(transfer: Transfer, seconds: float) -> dict[str, float]:
+    """What has bound a message by itself, for `seconds` in all: what is over, and what binds it now."""
+    found = dict(transfer.own_seconds)
+    now = "slow start" if transfer.rounds >= 0 else transfer.limit
+    found[now] = found.get(now, 0.0) + seconds - sum(found.values())
+    return found

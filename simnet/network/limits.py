@@ -1,8 +1,9 @@
 """What limits a message beside the links that it shares: caps, weights and slow start, as its transport
 says."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Protocol
 
 from simnet.network.max_min import check_flow
@@ -33,14 +34,28 @@ class Path:
     """What says the cap."""
     weight: float
     rtt: float
+    ways: tuple[Route, ...]
+    """There and back, where the limits depend on how long these take."""
 
 
 class Limits:
-    """The limits of all messages of one network."""
+    """The limits of all messages of one network.
 
-    def __init__(self, transport: Transport, topology: Routed) -> None:
+    Args:
+        transport: What limits messages.
+        topology: Where they go.
+        round_trip: Seconds there and back now, where latencies change: a function of both routes.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        topology: Routed,
+        round_trip: Callable[[Route, Route | None], float] | None = None,
+    ) -> None:
         self._transport = transport
         self._topology = topology
+        self._round_trip = round_trip if transport.heeds_rtt else None
         self.ideal = transport.ideal
         """Whether no message has a limit but its own."""
         self._paths: dict[Route, Path] = {}
@@ -53,18 +68,28 @@ class Limits:
 
     def path(self, transfer: Transfer) -> Path:
         """What its route means for a message that starts to flow; also sets its `limit` and `rounds`."""
-        route = transfer.route
-        path = self._paths.get(route)
-        if path is None:
-            path = self._paths[route] = self._path(route)
-        transfer.limit = "cap" if transfer.cap <= path.cap else path.limit
+        path = self.now(transfer)
         match self._transport.slow_start:
             case "per_flow":
-                transfer.rounds = max(0, transfer.rounds)
+                transfer.rounds = transfer.doublings
             case "per_connection":
                 transfer.rounds = self._connections.get((transfer.source, transfer.target), 0)
         if transfer.rounds >= 0 and not self._slow(transfer, path) < min(transfer.cap, path.cap):
             transfer.rounds = -1
+        return path
+
+    def now(self, transfer: Transfer) -> Path:
+        """What its route means for a message now; also sets its `limit`."""
+        route = transfer.route
+        path = self._paths.get(route)
+        if path is None:
+            path = self._paths[route] = self._path(route)
+        elif self._round_trip is not None:
+            back = path.ways[1] if len(path.ways) > 1 else None
+            rtt = self._round_trip(route, back)
+            if rtt != path.rtt:
+                path = self._paths[route] = self._at(path, route, rtt)
+        transfer.limit = "cap" if transfer.cap <= path.cap else path.limit
         return path
 
     def cap(self, transfer: Transfer) -> float:
@@ -78,6 +103,7 @@ class Limits:
         path = self._paths[transfer.route]
         binding = rate >= self._slow(transfer, path) * (1 - 1e-9)
         transfer.rounds += 1
+        transfer.doublings = transfer.rounds
         self._remember(transfer)
         if not (binding and self._slow(transfer, path) < min(transfer.cap, path.cap)):
             transfer.rounds = -1
@@ -99,15 +125,20 @@ class Limits:
     def _path(self, route: Route) -> Path:
         transport = self._transport
         back = self._way_back(route)
-        rtt = route.rtt
-        cap, limit = transport.caps(rtt, route.loss)
         uses = dict.fromkeys(route.resources, transport.use(route.loss))
         if transport.ack_load > 0 and back is not None:
             for resource in back.resources:
                 uses[resource] = uses.get(resource, 0.0) + transport.ack_load / transport.efficiency
         plain = all(use == 1.0 for use in uses.values())
-        weight = rtt_weight(rtt, transport.rtt_exponent)
-        return Path(tuple(uses), None if plain else tuple(uses.values()), cap, limit, weight, rtt)
+        ways = () if self._round_trip is None else (route,) if back is None else (route, back)
+        path = Path(tuple(uses), None if plain else tuple(uses.values()), inf, "window", 1.0, route.rtt, ways)
+        return self._at(path, route, route.rtt if self._round_trip is None else self._round_trip(route, back))
+
+    def _at(self, path: Path, route: Route, rtt: float) -> Path:
+        """The same path while a round trip takes so long."""
+        cap, limit = self._transport.caps(rtt, route.loss)
+        weight = rtt_weight(rtt, self._transport.rtt_exponent)
+        return replace(path, cap=cap, limit=limit, weight=weight, rtt=rtt)
 
     def _way_back(self, route: Route) -> Route | None:
         try:

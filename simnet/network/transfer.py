@@ -58,8 +58,12 @@ class Transfer:
     """What says how much it may get by itself: cap, window or loss."""
     rounds: int = field(default=-1, init=False)
     """How many round trips of slow start it has had; -1 if it is not in slow start."""
-    slow_seconds: float = field(default=0.0, init=False)
-    """How long its slow start, now over, bound it."""
+    doublings: int = field(default=0, init=False)
+    """How often its own window has doubled, in slow start or before."""
+    ramp: int = field(default=0, init=False)
+    """How often it has begun to flow: tells the round trips of this time from those of a former one."""
+    own_seconds: dict[str, float] = field(default_factory=dict, init=False)
+    """For how long slow start and other limits of its own bound it, as far as that is over."""
     kept: float = field(default=0.0, init=False)
     """Bytes that never left, of a cancelled one."""
     bound_before: dict[str, float] = field(default_factory=dict, init=False)

@@ -135,6 +135,16 @@ class Transport:
         """Whether it adds nothing to any flow."""
         return self == Transport(latency_first=self.latency_first, serialised=self.serialised)
 
+    @property
+    def heeds_rtt(self) -> bool:
+        """Whether a flow's limits depend on how long a round trip takes."""
+        return (
+            self.window < inf
+            or self.loss in ("reno", "cubic")
+            or self.slow_start != "off"
+            or self.rtt_exponent != 0
+        )
+
     def caps(self, rtt: float, loss: float) -> tuple[float, str]:
         """The most that a message may get on a route, and why: window or loss."""
         window = window_rate(self.window, rtt, self.streams)
