@@ -320,7 +320,8 @@ class TaskConfig(Open):
     model: Component | None = Field(None, description="The model: a name, or a mapping with its options.")
     partition: Component = Field(
         Component(name="iid"),
-        description="How the samples are split over the workers: iid, dirichlet, by-class.",
+        description="What each worker sees of the samples: iid, dirichlet, by-class, common, mixture, "
+        "feature-shift.",
     )
     batch_size: Annotated[int | Literal["full"], BeforeValidator(_batch_size)] | None = Field(
         None,

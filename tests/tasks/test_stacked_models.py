@@ -7,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from simnet.compute.layout import Layout
 from simnet.tasks.losses import cross_entropy
+from simnet.tasks.models import stacked
 from simnet.tasks.models.cnn import CNN
 from simnet.tasks.models.gpt import GPT
 from simnet.tasks.models.gru import GRU
@@ -87,12 +89,12 @@ def compare(
         for leaf, place in zip(leaves, places, strict=True):
             leaf.gradient_slot = place  # type: ignore[attr-defined]
     params = layout.named(leaves)
-    stacked = models[0].stacked_forward(params, inputs)  # type: ignore[operator]
-    losses = cross_entropy(stacked, targets).flatten(1).mean(1)
+    together = models[0].stacked_forward(params, inputs)  # type: ignore[operator]
+    losses = cross_entropy(together, targets).flatten(1).mean(1)
     gradients = torch.autograd.grad(losses.sum(), leaves)
 
     tolerance = TOLERANCE[dtype]
-    torch.testing.assert_close(stacked, outputs, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(together, outputs, rtol=tolerance, atol=tolerance)
     for key, gradient in zip(params, gradients, strict=True):
         separate = torch.stack([dict(one.named_parameters())[key].grad for one in models])  # type: ignore[misc]
         torch.testing.assert_close(gradient, separate, rtol=tolerance, atol=tolerance, msg=key)
@@ -108,6 +110,35 @@ def test_stacked_equals_separate(name: str, n: int, batch: int, dtype: torch.dty
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_may_be_written_to_slots(name: str) -> None:
     compare(*MODELS[name], 3, 4, torch.float64, slots=True)
+
+
+@pytest.mark.parametrize("slots", [False, True])
+@pytest.mark.parametrize(("stride", "side", "biased"), [(1, 3, True), (2, 3, False), (2, 1, False)])
+def test_wide_convolutions_of_few_pixels_are_convolutions(
+    stride: int, side: int, biased: bool, slots: bool
+) -> None:
+    torch.manual_seed(0)
+    n, batch, inputs, outputs = 2, 3, 128, stacked.MANY_PAIRS // 128
+    images = torch.randn(n, batch, inputs, 4, 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(n, outputs, inputs, side, side, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(n, outputs, dtype=torch.float64, requires_grad=True) if biased else None
+    leaves = [images, weight, *([] if bias is None else [bias])]
+    expected = torch.stack(
+        [
+            F.conv2d(images[k], weight[k], None if bias is None else bias[k], stride, side // 2)
+            for k in range(n)
+        ]
+    )
+    wanted = torch.autograd.grad(expected.square().sum(), leaves)
+    if slots:
+        weight.gradient_slot = torch.empty(n, weight[0].numel() + 5, dtype=torch.float64)[:, 5:].view(
+            weight.shape
+        )  # type: ignore[attr-defined]
+    together = stacked.conv2d(stacked.side_by_side(images), weight, bias, stride, side // 2)
+    found = stacked.one_by_one(together, n)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    for ours, theirs in zip(torch.autograd.grad(found.square().sum(), leaves), wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-8)
 
 
 @st.composite
@@ -183,8 +214,8 @@ def test_quadratic_stacked_equals_separate() -> None:
     for model, point in zip(models, points, strict=True):
         model.x.data.copy_(point)
     separate = torch.stack([model(one) for model, one in zip(models, inputs, strict=True)])
-    stacked = models[0].stacked_forward({"x": points}, inputs)
-    torch.testing.assert_close(stacked, separate, rtol=1e-12, atol=1e-12)
+    together = models[0].stacked_forward({"x": points}, inputs)
+    torch.testing.assert_close(together, separate, rtol=1e-12, atol=1e-12)
 
 
 def test_one_workers_parameters_touch_only_its_outputs() -> None:

@@ -90,6 +90,11 @@ def chain(blocks: Iterable[tuple[str, nn.Module]], params: Mapping[str, Tensor],
     return inputs
 
 
+FEW_PIXELS, MANY_PAIRS = 16, 32_768
+"""A convolution of no more pixels and no fewer pairs of channels is done as a product of its patches, which
+on a CPU is up to four times as fast; any other as a grouped convolution, which mostly is twice as fast."""
+
+
 def conv2d(
     images: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0
 ) -> Tensor:
@@ -97,8 +102,19 @@ def conv2d(
 
     Gives `[batch, n * o, height, width]`; see `side_by_side` for that form.
     """
-    biases = None if bias is None else bias.flatten()
-    return F.conv2d(images, weight.flatten(0, 1), biases, stride, padding, groups=len(weight))
+    n, o, i, side, _ = weight.shape
+    rows, columns = ((size + 2 * padding - side) // stride + 1 for size in images.shape[2:])
+    if rows * columns > FEW_PIXELS or o * i < MANY_PAIRS:
+        biases = None if bias is None else bias.flatten()
+        return F.conv2d(images, weight.flatten(0, 1), biases, stride, padding, groups=n)
+    padded = F.pad(images, (padding,) * 4)
+    patches = padded.unfold(2, side, stride).unfold(3, side, stride).unflatten(1, (n, i))
+    matrix = weight.flatten(2)
+    slot = _claimed(weight)
+    if slot is not None:
+        matrix.gradient_slot = slot.flatten(2)  # type: ignore[attr-defined]
+    outputs = linear(patches.permute(1, 0, 3, 4, 2, 5, 6).flatten(4), matrix, bias)
+    return outputs.permute(1, 2, 3, 0, 4).flatten(3).permute(0, 3, 1, 2)
 
 
 def group_norm(images: Tensor, groups: int, weight: Tensor, bias: Tensor) -> Tensor:
