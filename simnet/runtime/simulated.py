@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import simpy
 from simpy.events import EventPriority
 
-from simnet.compute import Engine, Job
+from simnet.compute import Engine, Job, TrainJob
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
 from simnet.runtime.collectives import Collectives, SteppedRings
@@ -19,6 +19,7 @@ from simnet.runtime.failures import Failures
 from simnet.runtime.node import Cancelled, Message
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
+from simnet.runtime.shared_steps import SharedSteps
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.waiting import SimulatedTask
 from simnet.runtime.world import Method, Outcome, Progress, World
@@ -70,6 +71,7 @@ class SimulatedRun:
         self.rings = FluidRings(self)
         self.failures = Failures(self, world.scenario.network.detection_timeout)
         self.counts: Counter[str] = Counter()
+        self.shared_steps = SharedSteps()
         self._method = method
         self._watch = watch
         self._stop = world.scenario.stop
@@ -292,8 +294,15 @@ class SimulatedRun:
 
     def _flush(self, _: simpy.Event) -> None:
         finishing, self._finishing = self._finishing, []
+        self.shared_steps.forget()
+        training = [entry for entry in finishing if isinstance(entry.job, TrainJob)]
         if any(entry.job.result is None for entry in finishing):
+            for entry in training:  # their time has passed: nothing can take them back to the old state
+                entry.node.exchange_state({})
             self.engine.flush()
+        for entry in training:
+            if entry.job.result is not None:
+                entry.node.exchange_state(entry.job.result.state)
         for entry in finishing:
             result = entry.job.result
             if result is None:
