@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from engine import PlainLoop
@@ -32,8 +33,14 @@ from simnet.runtime.simulated import SimulatedRun, World
 from simnet.scenario import Scenario
 from simnet.tasks import Task
 
+ASYNCHRONOUS_SHARE = 0.7
+"""Goal for the asynchronous ratio, as a share of the synchronous one."""
+Mode = Literal["auto", "stacked", "vmap", "loop"]
 
-def simulation(workload: Workload, task: Task, method: Algorithm, spread: float) -> Callable[[], int]:
+
+def simulation(
+    workload: Workload, task: Task, method: Algorithm, spread: float, mode: Mode = "auto"
+) -> Callable[[], int]:
     """A whole run of `method` for the workload's steps, on machines whose speeds lie `spread`-fold apart."""
     n = workload.workers
     scenario = Scenario.model_validate(
@@ -59,7 +66,7 @@ def simulation(workload: Workload, task: Task, method: Algorithm, spread: float)
     )
     topology = build_topology(scenario, with_server="server" in method.roles())
     world = World(scenario, topology, task, CostModel.of(scenario, task, workload.optimizer, topology))
-    engine = Engine(task, workload.optimizer)
+    engine = Engine(task, workload.optimizer, mode=mode)
 
     def run() -> int:
         return SimulatedRun(world, method, engine, Recorder()).run().worker_steps
@@ -89,12 +96,19 @@ def measure(workload: Workload, rounds: int) -> None:
         side()
     turns = [[speed(side) for side in sides] for _ in range(rounds)]
     loop_speed, synchronous, asynchronous = (statistics.median(column) for column in zip(*turns, strict=True))
+    ratio, share = synchronous / loop_speed, asynchronous / synchronous
     print(
-        f"{workload.name:55} threads {workload.threads}  loop {loop_speed:6.0f}/s"
-        f"  local-sgd {synchronous:6.0f}/s {synchronous / loop_speed:5.2f}x (target {workload.target}x)"
-        f"  fedbuff {asynchronous:6.0f}/s {asynchronous / loop_speed:5.2f}x",
+        f"{workload.name:40} threads {workload.threads}  loop {loop_speed:6.0f}/s"
+        f"  local-sgd {synchronous:6.0f}/s {ratio:5.2f}x {goal(ratio, workload.target)}"
+        f"  fedbuff {asynchronous:6.0f}/s {asynchronous / loop_speed:5.2f}x"
+        f"  {share:4.2f} of that {goal(share, ASYNCHRONOUS_SHARE)}",
         flush=True,
     )
+
+
+def goal(found: float, wanted: float) -> str:
+    """Whether a goal was reached, in words."""
+    return f"(goal {wanted}: {'reached' if found >= wanted else 'NOT reached'})"
 
 
 def speed(side: Callable[[], int]) -> float:

@@ -101,6 +101,8 @@ def _train(shard: Shard, jobs: Sequence[TrainJob]) -> None:
     program, optimizer = shard.program, shard.optimizer
     params = shard.stacked([job.params for job in jobs])
     state = _stack_states(shard, [job.state for job in jobs])
+    for job in jobs:
+        job.state = {}  # the largest input: whoever needs it no more should not have to keep it twice
     partial = PartialSteps.of(shard, jobs)
     longest = jobs[0].steps
     losses = params.new_empty(longest, len(jobs))

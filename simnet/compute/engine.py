@@ -16,7 +16,7 @@ from simnet.compute.charging import named_layers
 from simnet.compute.evaluation import evaluate
 from simnet.compute.handover import Handover
 from simnet.compute.jobs import GradientJob, Job, LossJob, State, StepJob, Subset, TrainJob
-from simnet.compute.memory import keep_freed_memory
+from simnet.compute.memory import keep_freed_memory, return_freed_memory
 from simnet.compute.placement import placed
 from simnet.compute.program import Mode, build_program, check_compiler
 from simnet.compute.runners import RUNNERS, run_jobs
@@ -214,6 +214,9 @@ class Engine:
         """Run every submitted job; each then has its `result`."""
         jobs = list(self._pending)
         self._pending.clear()
+        trained = sum(isinstance(job, TrainJob) for job in jobs)
+        moments = len(self.optimizer.state_names())
+        return_freed_memory(trained * self.initial_params.nbytes * (1 + moments))
         # All devices get their work first: GPUs compute while the host goes on. Then results are fetched.
         for index, shard in enumerate(self._shards):
             mine = jobs if len(self._shards) == 1 else [job for job in jobs if self._shard_of(job) == index]

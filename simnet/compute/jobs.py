@@ -62,7 +62,10 @@ class StepResult:
 
 @dataclass(slots=True, eq=False)
 class TrainJob(Job[TrainResult]):
-    """`steps` optimizer steps of `worker` from `params` and `state`, on its batches from `first_batch` on."""
+    """`steps` optimizer steps of `worker` from `params` and `state`, on its batches from `first_batch` on.
+
+    A job that has run has let go of its state.
+    """
 
     worker: int
     params: Tensor

@@ -13,6 +13,16 @@ _LARGEST_MMAP_THRESHOLD = 32 * 2**20  # the most that glibc takes
 _KEPT = 512 * 2**20
 
 
+def return_freed_memory(bytes_to_come: float) -> None:
+    """Hand freed memory back to the system, before work that makes so many bytes of results.
+
+    Large results of many workers lie between blocks that are free again, which glibc keeps unless asked. It
+    takes a while, so it is done before large work only.
+    """
+    if bytes_to_come > _KEPT and keep_freed_memory():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @functools.cache
 def keep_freed_memory() -> bool:
     """Let the process keep up to half a GiB of freed memory, instead of handing it back at each `free`.

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import simpy
 from simpy.events import EventPriority
 
-from simnet.compute import Engine, Job, TimingEngine
+from simnet.compute import Engine, Job, TimingEngine, TrainJob
 from simnet.compute.charging import even_layers
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
@@ -22,6 +22,7 @@ from simnet.runtime.failures import Failures
 from simnet.runtime.node import Cancelled, Encoded, Message
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
+from simnet.runtime.shared_steps import SharedSteps
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.simulated_stage import stage_nodes, whole_models
 from simnet.runtime.stage_node import STAGE
@@ -79,6 +80,7 @@ class SimulatedRun:
         self.rings = FluidRings(self)
         self.failures = Failures(self, world.scenario.network.detection_timeout)
         self.counts: Counter[str] = Counter()
+        self.shared_steps = SharedSteps()
         self._method = method
         self._watch = watch
         self._stop = world.scenario.stop
@@ -332,8 +334,15 @@ class SimulatedRun:
 
     def _flush(self, _: simpy.Event) -> None:
         finishing, self._finishing = self._finishing, []
+        self.shared_steps.forget()
+        training = [entry for entry in finishing if isinstance(entry.job, TrainJob)]
         if any(entry.job.result is None for entry in finishing):
+            for entry in training:  # their time has passed: nothing can take them back to the old state
+                entry.node.exchange_state({})
             self.engine.flush()
+        for entry in training:
+            if entry.job.result is not None:
+                entry.node.exchange_state(entry.job.result.state)
         for entry in finishing:
             result = entry.job.result
             if result is None:

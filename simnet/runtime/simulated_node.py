@@ -141,7 +141,7 @@ class SimulatedNode(Node):
         step_seconds = self._machine.train_seconds(1)
         with self._device.request() as turn:
             await self.wait(turn, "its device")
-            before, state, started = self._params, self._optimizer_state, self.now
+            before, started = self._params, self.now
             if until is not None:
                 await self.wait(_ended(self._env, until), "the task it trains beside")
                 fitting = int((self.now - started) / step_seconds * (1 + STEP_TOLERANCE))
@@ -152,8 +152,11 @@ class SimulatedNode(Node):
                 steps = min(steps or 0, self._run.steps_left(self))
             if steps < 1:
                 return 0
+            partial: dict[str, Any] = {}
+            if lr_scale != 1 or only is not None:
+                partial = {"lr_scale": lr_scale, "only": only}
             job = self._run.engine.submit_train(
-                *(self.rank, before, state, steps, self.batches_drawn), lr_scale=lr_scale, only=only
+                self.rank, before, self._optimizer_state, steps, self.batches_drawn, **partial
             )
             self.batches_drawn += steps
             if on_layer is not None:
@@ -220,7 +223,7 @@ class SimulatedNode(Node):
             await self.wait(turn, "its device")
             await self._work("compute", duration)
             self._run.counts["computations"] += 1
-            return function(*arguments)
+            return cast(T, self._run.shared_steps.call(self.now, function, arguments))
 
     async def _finish(
         self, name: str, job: Any, seconds: float | None, *, gradients: int = 0, steps: int = 0
@@ -294,6 +297,10 @@ class SimulatedNode(Node):
         self.busy_seconds += seconds
         self._run.active_until_now()
         self._run.recorder.span(self.id, "compute", name, started, started + seconds)
+
+    def exchange_state(self, state: dict[str, Tensor]) -> None:
+        """Have another optimizer state: none while a new one is computed, so that there are never two."""
+        self._optimizer_state = state
 
     # -- messages -------------------------------------------------------------------------------------
 

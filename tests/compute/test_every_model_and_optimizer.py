@@ -123,7 +123,10 @@ def test_a_scaled_step_is_that_of_a_scaled_learning_rate(name: str) -> None:
     jobs = [engine.submit_train(k, params, state, 3, 0, lr_scale=scale) for k, scale in enumerate(scales)]
     engine.flush()
     for job, scale in zip(jobs, scales, strict=True):
-        own = Engine(task, optimizer.model_copy(update={"lr": optimizer.lr * scale}))
+        rates = {key for key in type(optimizer).model_fields if key in ("lr", "adamw_lr")}
+        own = Engine(
+            task, optimizer.model_copy(update={key: getattr(optimizer, key) * scale for key in rates})
+        )
         alone = own.submit_train(job.worker, params, own.init_state(own.initial_params), 3, 0)
         own.flush()
         assert distance(job.result.params, alone.result.params) < 1e-10

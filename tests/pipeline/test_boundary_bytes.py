@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from simnet.compute.demand import NOTHING
+from simnet.compute.flops import ForwardBackward
 from simnet.compute.layout import Layout
 from simnet.compute.pieces import Piece, PieceCost
 from simnet.pipeline.boundaries import boundary_names, build_boundary
@@ -20,7 +22,7 @@ def piece(width: int = WIDTH) -> Piece:
     block = nn.Identity()
     shape = torch.Size((1, TOKENS, width))
     empty = Layout((), (), (), torch.float32)
-    return Piece(1, 3, (("middle", block),), empty, 0, shape, shape, False, PieceCost(0, 0, 0, 0))
+    return Piece(1, 3, (("middle", block),), empty, 0, shape, shape, False, PieceCost(ForwardBackward(NOTHING, NOTHING), 0.0, 0.0))
 
 
 def codec(given: object, width: int = WIDTH) -> Boundary:

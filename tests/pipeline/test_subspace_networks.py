@@ -5,6 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from simnet.compute.demand import NOTHING
+from simnet.compute.flops import ForwardBackward
 from simnet.compute.layout import Layout
 from simnet.compute.pieces import Piece, PieceCost, Rows
 from simnet.optim import SGD, AdamW
@@ -50,7 +52,7 @@ def pieces(model: GPT) -> list[Piece]:
         )
         shape = torch.Size((BATCH, CONTEXT, WIDTH))
         entering = torch.Size((BATCH, CONTEXT)) if index == 0 else shape
-        cost = PieceCost(0.0, 0.0, 0.0, 0.0)
+        cost = PieceCost(ForwardBackward(NOTHING, NOTHING), 0.0, 0.0)
         made.append(Piece(index, len(STAGES), own, layout, 0, entering, shape, True, cost))
     return made
 

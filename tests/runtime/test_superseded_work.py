@@ -70,7 +70,8 @@ def test_losses_are_compared_on_the_batch_that_comes_next(simulate):
         seconds = (node.now - started) / 3
         started = node.now
         gradient = await node.gradient()
-        assert seconds == pytest.approx((node.now - started) / 3, rel=1e-9)
+        # Of two layers, backward has products with both weights and inputs, but none with the first inputs.
+        assert 0.33 < seconds / (node.now - started) < 0.5
         assert first == again == pytest.approx(gradient.loss, rel=1e-5)
         assert other != first
         seen[node.id] = first
