@@ -63,12 +63,8 @@ def arrival(topology, source, target, size, start=0.0):
 
 def test_a_network_that_stays_has_no_dynamics(scenario_of):
     assert build_topology(scenario_of({})).dynamics is None
-    assert (
-        build_topology(
-            scenario_of({"network.link.loss": 0.01, "network.link.efficiency": 0.9, "network.model": "tcp"})
-        ).dynamics
-        is None
-    )
+    steady = {"network.link.loss": 0.01, "network.link.efficiency": 0.9, "network.model": "tcp"}
+    assert build_topology(scenario_of(steady)).dynamics is None
 
 
 def test_every_link_follows_a_trace(profiles_of, tmp_path):
