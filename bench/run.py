@@ -6,6 +6,7 @@ The simulator runs `local-sgd` (averaging every 10 steps, as the loop does) and 
 with speeds spread threefold, everything included: clock, network, bookkeeping, recording, and evaluation at
 both ends on one batch (the loop evaluates nothing). Speeds count the steps that were really taken.
 The loop is that of `bench/engine.py`: a module and a `torch.optim` optimizer per worker, one after the other.
+After that come timing-only runs of many nodes (`bench/scale.py`).
 """
 
 import argparse
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import scale
 import torch
 from engine import PlainLoop, Workload, workloads
 
@@ -106,6 +108,7 @@ def main() -> None:
     print(f"worker-steps per second of simulated runs, medians of {rounds} alternating runs")
     for workload in workloads():
         measure(workload, rounds)
+    scale.measure_all(list(scale.ROUNDS))
 
 
 if __name__ == "__main__":
