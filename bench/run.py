@@ -6,7 +6,7 @@ The simulator runs `local-sgd` (averaging every 10 steps, as the loop does) and 
 with speeds spread threefold, everything included: clock, network, bookkeeping, recording, and evaluation at
 both ends on one batch (the loop evaluates nothing). Speeds count the steps that were really taken.
 The loop is that of `bench/engine.py`: a module and a `torch.optim` optimizer per worker, one after the other.
-Then come the figures of `bench/network.py`.
+Then come the figures of `bench/network.py`, and timing-only runs of many nodes (`bench/scale.py`).
 """
 
 import argparse
@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import scale
 import torch
 from engine import PlainLoop
 from workloads import Workload, workloads
@@ -128,6 +129,7 @@ def main() -> None:
     print("\nthe network, in CPU seconds", flush=True)
     network = Path(__file__).with_name("network.py")  # a process of its own: it says how much memory it needs
     subprocess.run([sys.executable, network, "--rounds", str(rounds)], check=True)
+    scale.measure_all(list(scale.ROUNDS))
 
 
 if __name__ == "__main__":

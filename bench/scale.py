@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 ROUNDS = {"gossip": 20, "allreduce": 100, "fedavg": 100}
@@ -63,11 +64,35 @@ def measure(method: str, nodes: int, rounds: int) -> dict[str, Any]:
     }
 
 
+def measure_all(methods: Sequence[str], sizes: Sequence[int] = (), rounds: int | None = None) -> None:
+    """A line for every method and size; without sizes, those that each method is meant for."""
+    print("method     nodes  rounds  messages  build s   run s  write s  us/message  peak GB")
+    for method in methods:
+        for nodes in sizes or NODES[method]:
+            command = [sys.executable, __file__, "--one", "--methods", method, "--nodes", str(nodes)]
+            answer = subprocess.run(
+                [*command, "--rounds", str(rounds or ROUNDS[method])],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            found = json.loads(answer.stdout)
+            per_message = found["run_seconds"] / max(1, found["messages"]) * 1e6
+            print(
+                f"{method:9} {nodes:6} {found['rounds']:7} {found['messages']:9.0f} "
+                f"{found['build_seconds']:8.2f} {found['run_seconds']:7.2f} {found['write_seconds']:8.2f} "
+                f"{per_message:11.0f} {found['peak_gb']:8.2f}",
+                flush=True,
+            )
+
+
 def main() -> None:
     """Run all sizes, or one in this process with --one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--methods", nargs="+", choices=list(ROUNDS), default=list(ROUNDS))
-    parser.add_argument("--nodes", nargs="+", type=int, help="default: what each method is meant for")
+    parser.add_argument(
+        "--nodes", nargs="+", type=int, default=[], help="default: what each method is meant for"
+    )
     parser.add_argument("--rounds", type=int, help="default: gossip 20, allreduce and fedavg 100")
     parser.add_argument("--one", action="store_true", help="one method and size, as JSON")
     given = parser.parse_args()
@@ -75,22 +100,7 @@ def main() -> None:
         method = given.methods[0]
         print(json.dumps(measure(method, given.nodes[0], given.rounds or ROUNDS[method])))
         return
-    print("method     nodes  rounds  messages  build s   run s  write s  us/message  peak GB")
-    for method in given.methods:
-        for nodes in given.nodes or NODES[method]:
-            rounds = given.rounds or ROUNDS[method]
-            command = [sys.executable, __file__, "--one", "--methods", method, "--nodes", str(nodes)]
-            answer = subprocess.run(
-                [*command, "--rounds", str(rounds)], check=True, capture_output=True, text=True
-            )
-            found = json.loads(answer.stdout)
-            per_message = found["run_seconds"] / max(1, found["messages"]) * 1e6
-            print(
-                f"{method:9} {nodes:6} {rounds:7} {found['messages']:9.0f} {found['build_seconds']:8.2f} "
-                f"{found['run_seconds']:7.2f} {found['write_seconds']:8.2f} {per_message:11.0f} "
-                f"{found['peak_gb']:8.2f}",
-                flush=True,
-            )
+    measure_all(given.methods, given.nodes, given.rounds)
 
 
 if __name__ == "__main__":

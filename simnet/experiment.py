@@ -43,6 +43,7 @@ from simnet.scenario import (
     validated,
 )
 from simnet.scenario import Outcome as ExpectationOutcome
+from simnet.scenario.schema import SYNTHETIC
 from simnet.tasks import SyntheticTask, Task, build_task
 
 MANY_FLOPS = 1e10
@@ -365,7 +366,7 @@ def _check_timing_only(scenario: Scenario, methods: Sequence[Algorithm]) -> None
 
 def _optimizer(scenario: Scenario) -> Optimizer | None:
     entry = scenario.task.optimizer
-    if entry is None:  # the schema lets a synthetic task alone go without
+    if entry is None or scenario.task.name == SYNTHETIC:  # which goes without, and refuses one
         return None
     return validated(
         _OptimizerSection, {"optimizer": {"name": entry.name, **entry.options}}, ("task",)

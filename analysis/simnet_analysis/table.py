@@ -41,8 +41,9 @@ def comparison_table(
     Columns, means over the seeds of a method: ``method``, ``runs`` (how many seeds), ``final_<metric>``,
     ``seconds_to_target`` and ``bytes_to_target`` (at the first evaluation at or past the target; infinite
     unless all runs reach it), ``reached`` (how many do), ``virtual_seconds``, ``steps`` (per worker),
-    ``bytes_sent`` (charged), ``raw_bytes_sent`` (what payloads really held), ``utilization`` (0 to 1), ``diverged`` (how many runs ended with a value that is
-    not finite; it makes the mean final value NaN or infinite). ``attrs`` holds "target" and "metric".
+    ``bytes_sent`` (charged), ``raw_bytes_sent`` (what payloads really held), ``utilization`` (0 to 1),
+    ``diverged`` (how many runs ended with a value that is not finite; it makes the mean final value NaN or
+    infinite). ``attrs`` holds "target" and "metric".
 
     The target is ``default_target`` unless given; without either, nothing reaches it. Without a metric (None:
     timing-only runs, which have no loss) the columns about it are left out, and methods keep their order.
@@ -85,7 +86,7 @@ def table_cells(frame: pd.DataFrame) -> list[list[str]]:
     metric, target = frame.attrs["metric"], frame.attrs["target"]
     goal = "target" if target is None else f"{target:g}"
     seeds = bool((frame["runs"] > 1).any())
-    scaled = bool((frame["raw_bytes_sent"] != frame["bytes_sent"]).any())
+    scaled = not np.allclose(frame["raw_bytes_sent"], frame["bytes_sent"])
     measured = [] if metric is None else [f"final {metric}", f"time to {goal}", f"bytes to {goal}"]
     sizes = ["bytes sent", *(["raw bytes"] if scaled else [])]
     cells = [

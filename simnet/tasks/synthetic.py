@@ -75,10 +75,6 @@ def build_synthetic(
                 ("stop", "loss"), "a synthetic task has no loss", scenario.stop.loss, "time, steps or bytes"
             )
         )
-    if options.parameters % 1:
-        problems.append(
-            Problem(("task", "parameters"), "not a whole number", options.parameters, "such as 1B or 125M")
-        )
     if options.layers > options.parameters:
         expected = f"at most {options.parameters:g}"
         problems.append(Problem(("task", "layers"), "more layers than parameters", options.layers, expected))

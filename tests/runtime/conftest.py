@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from simnet.compute import Engine
-from simnet.experiment import plans
+from simnet.experiment import make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.node import Algorithm, Node
 from simnet.runtime.simulated import Outcome, SimulatedRun
@@ -52,7 +51,7 @@ def simulate(small: Callable[..., dict[str, Any]]) -> Simulate:
             mapping["algorithms"] = [{"name": "fedavg"}]
         (plan,) = plans(Scenario.model_validate(mapping))
         recorder = Recorder()
-        simulated = SimulatedRun(plan.world, method, Engine(plan.world.task, plan.optimizer), recorder)
+        simulated = SimulatedRun(plan.world, method, make_engine(plan), recorder)
         return Simulated(simulated, simulated.run(), recorder)
 
     return run

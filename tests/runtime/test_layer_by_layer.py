@@ -7,6 +7,7 @@ import torch
 
 from simnet.algorithms.allreduce import AllReduce
 from simnet.algorithms.diloco import DiLoCo
+from simnet.runtime.node import PeerLost
 
 WORK = {"task.charge_as": {"parameters": "10M", "step_seconds": "1 s"}}
 DEEP = {"task.model": {"name": "mlp", "hidden": [16, 16, 16]}}
@@ -18,7 +19,8 @@ DEEP = {"task.model": {"name": "mlp", "hidden": [16, 16, 16]}}
 def test_overlap_trains_the_same_model(simulate, make: Any, collectives: str, layers: int | None) -> None:
     changes = DEEP | {
         "network.collectives": collectives,
-        "task.charge_as": {"parameters": "10M", "step_seconds": "1 s"} | ({"layers": layers} if layers else {}),
+        "task.charge_as": {"parameters": "10M", "step_seconds": "1 s"}
+        | ({"layers": layers} if layers else {}),
         "task.optimizer": {"name": "adamw", "lr": 0.01},
     }
     plain, overlapped = simulate(make(), changes), simulate(make(overlap="backward"), changes)
@@ -91,15 +93,12 @@ def test_an_optimizer_that_needs_the_whole_gradient_first_is_refused(simulate) -
 
 
 def test_a_lost_worker_ends_the_queue(simulate) -> None:
-    from simnet.runtime.node import PeerLost
+    async def worker(node) -> None:
+        if node.rank == 3:
+            await node.sleep(0.7)
+            node._run.fail(node.id)
+            await node.sleep(100)
+        await AllReduce(overlap="backward").worker(node)
 
     with pytest.raises(PeerLost):
-
-        async def worker(node) -> None:
-            if node.rank == 3:
-                await node.sleep(0.7)
-                node._run.fail(node.id)
-                await node.sleep(100)
-            await AllReduce(overlap="backward").worker(node)
-
         simulate(worker, WORK | {"network.detection_timeout": "1 s"})
