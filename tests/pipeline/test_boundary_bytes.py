@@ -22,7 +22,17 @@ def piece(width: int = WIDTH) -> Piece:
     block = nn.Identity()
     shape = torch.Size((1, TOKENS, width))
     empty = Layout((), (), (), torch.float32)
-    return Piece(1, 3, (("middle", block),), empty, 0, shape, shape, False, PieceCost(ForwardBackward(NOTHING, NOTHING), 0.0, 0.0))
+    return Piece(
+        1,
+        3,
+        (("middle", block),),
+        empty,
+        0,
+        shape,
+        shape,
+        False,
+        PieceCost(ForwardBackward(NOTHING, NOTHING), 0.0, 0.0),
+    )
 
 
 def codec(given: object, width: int = WIDTH) -> Boundary:
