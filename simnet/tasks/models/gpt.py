@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 
 from simnet.scenario.fields import PositiveInteger
@@ -34,6 +34,12 @@ class GPTOptions(Options):
     tied: Annotated[
         bool, Field(description="Whether the output layer shares its weights with the byte embedding.")
     ] = True
+    embedding_std: Annotated[
+        PositiveFloat,
+        Field(
+            description="Standard deviation of the byte embedding at the start; that of positions stays 0.02."
+        ),
+    ] = 0.02
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
@@ -91,7 +97,7 @@ class GPT(nn.Module):
     """A byte-level language model: ids `[batch, t]` to logits `[batch, t, vocabulary]`, t up to `context`.
 
     Weights start as in GPT-2: normal with standard deviation 0.02, divided by sqrt(2 layers) where a
-    layer writes to the residual stream; biases start at zero.
+    layer writes to the residual stream; biases start at zero. `embedding_std` is that of the byte embedding.
     """
 
     def __init__(
@@ -104,6 +110,7 @@ class GPT(nn.Module):
         context: int = 64,
         positions: Positions = "learned",
         tied: bool = True,
+        embedding_std: float = 0.02,
     ) -> None:
         super().__init__()
         self.context, self.tied = context, tied
@@ -117,6 +124,8 @@ class GPT(nn.Module):
         if tied:
             self.head.output.weight = self.embedding.tokens.weight
         initialise(self, layers)
+        with torch.no_grad():  # scaled, so that the same numbers are drawn whatever the scale
+            self.embedding.tokens.weight *= embedding_std / 0.02
 
     def blocks(self) -> Blocks:
         """`embedding`, `layers.0` and so on, `head`; for a model that is not tied.
