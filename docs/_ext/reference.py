@@ -26,6 +26,7 @@ SECTIONS = {
     "ChargeAs": "see [charge_as](#charge_as)",
     "Component": "a name, or a mapping with `name` and options",
     "DeviceConfig": "[a device in place](#device)",
+    "EngineConfig": "see [engine](#engine)",
     "EvaluateConfig": "see [evaluate](#evaluate)",
     "AccessConfig": "see [access links](#accessconfig)",
     "ExplicitLink": "links",
