@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
 from simnet.compute import CostModel, Engine, count_gradient_flops
 from simnet.network import build_topology
+from simnet.network.kept_files import KeptFiles, kept_files
 from simnet.optim import Optimizer, OptimizerConfig
 from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
 from simnet.runtime.simulated import SimulatedRun
@@ -70,11 +71,16 @@ class Plan:
     device: torch.device
     threads: int
     """CPU threads that torch gets."""
+    files: KeptFiles
+    """What the network's files said when it was built."""
 
     @property
     def digest(self) -> str:
-        """Identity of the run: hash of the resolved scenario, without what does not change its result."""
-        stated = canonical(self.scenario)
+        """Identity of the run: hash of the resolved scenario, without what does not change its result.
+
+        What the files of the network say takes the place of their names.
+        """
+        stated = canonical(self.scenario, self.files.hashes)
         for key in ("name", "description", "expect"):
             stated.pop(key, None)
         text = json.dumps([version("simnet"), stated], sort_keys=True)
@@ -111,11 +117,12 @@ def _plans(scenario: Scenario) -> list[Plan]:
     task = build_task(scenario, device, len(any_topology.workers))
     cost = CostModel.of(scenario, task, optimizer, any_topology)
     threads = _threads(scenario, task)
+    files = kept_files(scenario)
     made = []
     for entry, method in zip(scenario.algorithms, methods, strict=True):
         alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}, "expect": ()})
         world = World(alone, topologies[_needs_server(method)], task, cost)
-        made.append(Plan(alone, entry.label, method, world, optimizer, device, threads))
+        made.append(Plan(alone, entry.label, method, world, optimizer, device, threads, files))
     return made
 
 
@@ -183,7 +190,8 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
         invariants=outcome.invariants,
         status="complete",
     )
-    folder = write_run(folder_of(plan, results), recorder, dump(plan.scenario), manifest)
+    text, kept = dump(plan.scenario, plan.files.places), plan.files.by_place
+    folder = write_run(folder_of(plan, results), recorder, text, manifest, kept)
     return read_run(folder)
 
 
