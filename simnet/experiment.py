@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
 from simnet.compute import CostModel, Engine, Layout, TimingEngine, check_memory, count_gradient_flops
 from simnet.network import Topology, build_topology
+from simnet.network.kept_files import KeptFiles, kept_files
 from simnet.optim import Optimizer, OptimizerConfig
 from simnet.pipeline.build import build_pipeline, pipeline_task, replicas_of
 from simnet.pipeline.method import PipelineMethod
@@ -75,11 +76,16 @@ class Plan:
     device: torch.device
     threads: int
     """CPU threads that torch gets."""
+    files: KeptFiles
+    """What the network's files said when it was built."""
 
     @property
     def digest(self) -> str:
-        """Identity of the run: hash of the resolved scenario, without what does not change its result."""
-        stated = canonical(self.scenario)
+        """Identity of the run: hash of the resolved scenario, without what does not change its result.
+
+        What the files of the network say takes the place of their names.
+        """
+        stated = canonical(self.scenario, self.files.hashes)
         for key in ("name", "description", "expect"):
             stated.pop(key, None)
         text = json.dumps([version("simnet"), stated], sort_keys=True)
@@ -118,6 +124,7 @@ def _plans(scenario: Scenario) -> list[Plan]:
     synthetic = any(isinstance(task, SyntheticTask) for task in tasks.values())
     if synthetic:
         _check_timing_only(scenario, methods)
+    files = kept_files(scenario)
     made = []
     for index, (entry, method, count) in enumerate(zip(scenario.algorithms, methods, shares, strict=True)):
         alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}, "expect": ()})
@@ -132,7 +139,7 @@ def _plans(scenario: Scenario) -> list[Plan]:
             _check_stages(alone, method, index)
             world = _pipeline_world(alone, method, topology, task, optimizer)
         threads = _threads(scenario, world.task)
-        made.append(Plan(alone, entry.label, method, world, bound, device, threads))
+        made.append(Plan(alone, entry.label, method, world, bound, device, threads, files))
     return made
 
 
@@ -237,7 +244,8 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
         invariants=outcome.invariants,
         status="complete",
     )
-    folder = write_run(folder_of(plan, results), recorder, dump(plan.scenario), manifest)
+    text, kept = dump(plan.scenario, plan.files.places), plan.files.by_place
+    folder = write_run(folder_of(plan, results), recorder, text, manifest, kept)
     return read_run(folder)
 
 

@@ -46,9 +46,15 @@ def run_folder(results: Path | str, scenario_name: str, label: str, digest: str)
 
 
 def write_run(
-    folder: Path | str, recorder: Recorder, scenario_yaml: str, manifest: Manifest | Mapping[str, Any]
+    folder: Path | str,
+    recorder: Recorder,
+    scenario_yaml: str,
+    manifest: Manifest | Mapping[str, Any],
+    beside: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write a run to ``folder`` (parents are made) and return ``folder``.
+
+    ``beside`` are files that ``scenario_yaml`` names, by their path in ``folder``.
 
     A complete run that is already there is replaced: moved aside, then deleted once the new one is in place.
     After any failure, an interrupt included, there is what there was before.
@@ -58,7 +64,7 @@ def write_run(
             (with bytes needed and free), the place is not writable, or any other ``OSError``.
     """
     record = manifest if isinstance(manifest, Manifest) else Manifest.from_mapping(manifest)
-    contents = {"scenario.yaml": scenario_yaml.encode(), **recorder.files()}
+    contents = {"scenario.yaml": scenario_yaml.encode(), **(beside or {}), **recorder.files()}
     contents["manifest.json"] = record.to_json().encode()
     with _explained(Path(folder), sum(len(content) for content in contents.values())):
         _replace_folder(Path(os.path.realpath(folder)), contents)
@@ -87,8 +93,10 @@ def _replace_folder(target: Path, contents: Mapping[str, bytes]) -> None:
         with _hidden_folder(target, "partial") as partial, _hidden_folder(target, "replaced") as aside:
             partial.mkdir()
             for name, content in contents.items():
+                (partial / name).parent.mkdir(exist_ok=True)
                 _write_file(partial / name, content)
-            _sync_folder(partial)
+            for written in {(partial / name).parent for name in contents}:
+                _sync_folder(written)
             try:
                 if target.exists():
                     target.rename(aside)

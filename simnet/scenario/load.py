@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -173,9 +173,22 @@ def _supplied(problem: Problem, keys: list[str]) -> bool:
     return any(f"{key}.".startswith(f"{dotted}.") for key in keys)
 
 
-def canonical(scenario: Scenario) -> dict[str, Any]:
-    """What ``scenario`` says as plain JSON values with explicit units, its keys in one order: for hashing."""
-    return _ordered(scenario.model_dump(mode="json"))
+def canonical(scenario: Scenario, instead: Mapping[Path, str] | None = None) -> dict[str, Any]:
+    """What ``scenario`` says as plain JSON values with explicit units, its keys in one order: for hashing.
+
+    ``instead`` are texts that take the place of the values at some paths.
+    """
+    return _ordered(_stated(scenario, instead or {}))
+
+
+def _stated(scenario: Scenario, instead: Mapping[Path, str]) -> dict[str, Any]:
+    stated: dict[str, Any] = scenario.model_dump(mode="json")
+    for path, text in instead.items():
+        place: Any = stated
+        for part in path[:-1]:
+            place = place[part]
+        place[path[-1]] = text
+    return stated
 
 
 def _ordered(value: Any) -> Any:
@@ -184,8 +197,11 @@ def _ordered(value: Any) -> Any:
     return [_ordered(item) for item in value] if isinstance(value, list) else value
 
 
-def dump(scenario: Scenario) -> str:
-    """``scenario`` as YAML, resolved and with explicit units; it loads back to an equal scenario."""
+def dump(scenario: Scenario, instead: Mapping[Path, str] | None = None) -> str:
+    """``scenario`` as YAML, resolved and with explicit units; it loads back to an equal scenario.
+
+    ``instead`` are texts that take the place of the values at some paths.
+    """
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe", pure=True)
@@ -193,5 +209,5 @@ def dump(scenario: Scenario) -> str:
     yaml.allow_unicode = True
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it None
     text = io.StringIO()
-    yaml.dump(scenario.model_dump(mode="json"), text)
+    yaml.dump(_stated(scenario, instead or {}), text)
     return text.getvalue()
