@@ -38,7 +38,7 @@ claims: install
 	$(BIN)/python -m pytest -m claims $(PYTEST_ARGS)
 
 check: install
-	$(BIN)/simnet check quickstart fast-and-slow unequal-links label-skew
+	$(BIN)/simnet check quickstart fast-and-slow unequal-links label-skew utilisation
 
 clean:
 	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
