@@ -38,7 +38,8 @@ claims: install
 	$(BIN)/python -m pytest -m claims $(PYTEST_ARGS)
 
 check: install
-	$(BIN)/simnet check quickstart fast-and-slow unequal-links label-skew changing-links
+	$(BIN)/simnet check quickstart fast-and-slow unequal-links label-skew feature-shift changing-links utilisation \
+		pipeline/golden
 
 clean:
 	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -26,8 +26,11 @@ def run(
     from simnet.cli.summary import print_json, print_table
     from simnet.experiment import load
     from simnet.experiment import run as run_scenario
+    from simnet.scenario.schema import SYNTHETIC
 
     document = load(scenario, overrides or ())
+    if figures and any(point.scenario.task.name == SYNTHETIC for point in document.scenarios):
+        raise typer.BadParameter("figures are of losses, and a synthetic task has none", param_hint="--plot")
     with watching(document) as watch:
         runs = run_scenario(document, results, watch)
     if as_json:
