@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from simnet.experiment import Plan, make_engine, plans
+from simnet.plan import Plan, make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
 from simnet.scenario import Scenario

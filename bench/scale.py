@@ -38,7 +38,7 @@ def scenario(method: str, nodes: int, rounds: int) -> dict[str, Any]:
 
 def measure(method: str, nodes: int, rounds: int) -> dict[str, Any]:
     """One run, in this process."""
-    from simnet.experiment import make_engine, plans
+    from simnet.plan import make_engine, plans
     from simnet.results import Recorder
     from simnet.runtime.simulated import SimulatedRun
     from simnet.scenario import Scenario

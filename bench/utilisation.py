@@ -8,7 +8,7 @@ which two workers compute for 50, 80, 90, 95 and 99 % of the time. Each bandwidt
 
 import argparse
 
-from simnet.experiment import make_engine, plans
+from simnet.plan import make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
 from simnet.scenario import Scenario

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 import simnet
-from simnet.experiment import AlgorithmError, check, plans
+from simnet.experiment import AlgorithmError, check
+from simnet.plan import plans
 from simnet.results import ResultsError, read_runs
 from simnet.scenario import load_file, load_text
 

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 import simnet
-from simnet.experiment import load, plans
+from simnet.experiment import load
+from simnet.plan import plans
 
 REST = """
 name: kept

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from simnet.experiment import load, make_engine, plans
+from simnet.experiment import load
+from simnet.plan import make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
 

@@ -123,7 +123,8 @@ def _subjects(
 
 def _of_scenario(name: str, device: "torch.device") -> "Subject":
     from simnet.compute.calibrate import Subject
-    from simnet.experiment import load, plans
+    from simnet.experiment import load
+    from simnet.plan import plans
     from simnet.scenario import ScenarioError
 
     plan = plans(load(name, [f"device={device}"]).scenarios[0].scenario)[0]

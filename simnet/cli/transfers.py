@@ -119,8 +119,9 @@ def _run(folder: Path, slowest: int, export: Path | None) -> None:
 
 
 def _export_run(run: "Run", folder: Path) -> None:
-    from simnet.experiment import load, plans
+    from simnet.experiment import load
     from simnet.network.simgrid import platform_of_run, write_platform
+    from simnet.plan import plans
 
     (point,) = load(run.folder / "scenario.yaml").scenarios
     (plan,) = plans(point.scenario)

@@ -16,7 +16,8 @@ def validate(
     Every problem is told with file, line, key, what was given and what would be right; exit code 2 if
     there is one.
     """
-    from simnet.experiment import load, plans
+    from simnet.experiment import load
+    from simnet.plan import plans
     from simnet.scenario import ScenarioError
 
     wrong = False

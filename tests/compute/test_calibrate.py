@@ -16,8 +16,8 @@ from simnet.cli.main import main
 from simnet.compute import Demand, DeviceProfile
 from simnet.compute.calibrate import Measured, Subject, fitted_profile, measure, peak_flops, single_profile
 from simnet.compute.calibration_set import fitting_set, held_out_set, subject
-from simnet.experiment import plans
 from simnet.optim import SGD, AdamW
+from simnet.plan import plans
 from simnet.scenario import ScenarioError, load_file, read_device
 from simnet.tasks.components import models
 from simnet.tasks.losses import cross_entropy

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import simnet
 from simnet.compute import DEVICES, Demand, DeviceProfile, Machine, resolve_device
 from simnet.compute.flops import ForwardBackward
-from simnet.experiment import plans
+from simnet.plan import plans
 from simnet.scenario import DeviceConfig, Scenario, ScenarioError, dump, load_text, read_device
 from simnet.units import format_bandwidth, format_bytes, format_flops, format_seconds
 

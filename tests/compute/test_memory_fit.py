@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from simnet.compute import Footprint, check_memory
-from simnet.experiment import plans
 from simnet.optim import SGD, Adam, Optimizer
+from simnet.plan import plans
 from simnet.scenario import Scenario, ScenarioError
 from simnet.tasks.losses import cross_entropy
 from simnet.tasks.task import Task

@@ -97,7 +97,7 @@ def test_what_is_not_run_is_shown_somewhere() -> None:
 
 def _build(block: Block, folder: Path) -> None:
     """Check the scenario, and build everything that its runs need."""
-    from simnet.experiment import plans
+    from simnet.plan import plans
     from simnet.scenario import load_text
 
     given = YAML(typ="safe").load(block.text)

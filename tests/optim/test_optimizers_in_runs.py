@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from simnet.compute import Engine, Layout, TrainJob
-from simnet.experiment import plans
 from simnet.optim import Adafactor, AdamW, Lion, Muon, NAdam, Optimizer, SignSGD, registry
+from simnet.plan import plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
 from simnet.scenario import Scenario, ScenarioError

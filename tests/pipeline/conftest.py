@@ -8,7 +8,7 @@ import pytest
 from pipeline_runs import GPT, Run
 
 from simnet.compute import Engine
-from simnet.experiment import plans
+from simnet.plan import plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
 from simnet.scenario import Scenario

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from simnet.experiment import Plan
+from simnet.plan import Plan
 from simnet.results import Recorder
 from simnet.runtime.simulated import Outcome, SimulatedRun
 from simnet.runtime.simulated_stage import SimulatedStage

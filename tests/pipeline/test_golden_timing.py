@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from simnet.experiment import make_engine, plans
 from simnet.pipeline.schedules import Forward, one_forward_one_backward
+from simnet.plan import make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
 from simnet.scenario import load_file

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simnet.experiment import make_engine, plans
+from simnet.plan import make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.node import Algorithm, Node
 from simnet.runtime.simulated import Outcome, SimulatedRun

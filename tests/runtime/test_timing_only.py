@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from simnet.algorithms import SHIPPED, algorithm_class
-from simnet.experiment import plans
+from simnet.plan import plans
 from simnet.runtime.node import Algorithm, NoValuesError
 from simnet.scenario import Scenario, ScenarioError
 
