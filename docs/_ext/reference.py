@@ -112,7 +112,7 @@ def schedules() -> str:
     """The learning-rate schedules with their options."""
     from simnet.optim import schedule
 
-    kinds = (schedule.Constant, schedule.Linear, schedule.Cosine)
+    kinds = (schedule.Constant, schedule.Linear, schedule.Cosine, schedule.WSD, schedule.InverseSqrt)
     return "\n\n".join(
         f"**`{kind.model_fields['name'].default}`**: {(kind.__doc__ or '').strip().splitlines()[0]}\n\n"
         + _table(kind.model_json_schema(), without=("name",))

@@ -9,22 +9,13 @@ there (straight-through).
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    PlainSerializer,
-    SerializerFunctionWrapHandler,
-    WithJsonSchema,
-    model_serializer,
-)
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor, nn
 
 from simnet.compute.pieces import Packed, Passage, Piece, Rows
@@ -139,54 +130,3 @@ class Identity(BoundaryOptions):
     def build(self, piece: Piece, replica: int, streams: Streams) -> Boundary:
         """What does nothing."""
         return Boundary(piece, replica, streams)
-
-
-class _BFloat16(Boundary):
-    def pack(self, values: Tensor, passage: Passage) -> Packed:
-        return Packed(values.to(torch.bfloat16).to(values.dtype), 2.0 * values.numel())
-
-    def wire_bytes(self, shape: Sequence[int], backward: bool) -> float:
-        return 2.0 * prod(shape)
-
-
-class BFloat16(BoundaryOptions):
-    """Rounded to bfloat16, both ways: 2 bytes per number."""
-
-    name: ClassVar[str] = "bf16"
-
-    def build(self, piece: Piece, replica: int, streams: Streams) -> Boundary:
-        """What rounds."""
-        return _BFloat16(piece, replica, streams)
-
-
-boundaries: dict[str, type[BoundaryOptions]] = {kind.name: kind for kind in (Identity, BFloat16)}
-"""Every codec that a scenario can name. Add your own class under its name."""
-
-
-def build_boundary(given: object) -> BoundaryOptions:
-    """A codec from a name, or a mapping with `name` and options, or an instance, which passes.
-
-    Raises `ValueError` for an unknown name (with the nearest one), `pydantic.ValidationError` for options.
-    """
-    if isinstance(given, BoundaryOptions):
-        return given
-    options = {"name": given} if isinstance(given, str) else given
-    if not isinstance(options, Mapping) or not isinstance(options.get("name"), str):
-        raise ValueError(f"a codec is a name or a mapping with a name, one of {', '.join(boundaries)}")
-    name = options["name"]
-    if name not in boundaries:
-        close = difflib.get_close_matches(name, boundaries, n=1)
-        meant = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"there is no codec {name!r}; {meant}known: {', '.join(boundaries)}")
-    return boundaries[name].model_validate({key: value for key, value in options.items() if key != "name"})
-
-
-BoundaryConfig = Annotated[
-    BoundaryOptions,
-    BeforeValidator(build_boundary),
-    PlainSerializer(lambda codec: codec.model_dump(mode="json"), return_type=dict),
-    WithJsonSchema(
-        {"type": ["string", "object"], "description": "a codec's name, or a mapping with options"}
-    ),
-]
-"""Type of a field that holds a codec: reads a name, a mapping with `name`, or an instance."""

@@ -8,6 +8,7 @@ from simnet.compute import CostModel
 from simnet.compute.cutting import cut_evenly, cut_model
 from simnet.compute.pieces import Piece
 from simnet.optim import SGD, Optimizer
+from simnet.pipeline.boundary import BoundaryOptions
 from simnet.pipeline.method import PipelineMethod
 from simnet.runtime.pipeline_world import PipelineWorld
 from simnet.scenario import PipelineConfig, Scenario, ScenarioError, nearest, one_of
@@ -33,8 +34,7 @@ def pipeline_task(scenario: Scenario, method: PipelineMethod, task: Task) -> Tas
     def make_model() -> nn.Module:
         return method.boundary.transform(task.make_model(), sizes)
 
-    plain = task.make_model()
-    if method.boundary.transform(plain, sizes) is plain:
+    if type(method.boundary).transform is BoundaryOptions.transform:
         return task
     changed = dataclasses.replace(task, make_model=make_model)
     model_blocks(changed.make_model(), task.batches(0, 0, 1)[0][0])

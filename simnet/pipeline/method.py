@@ -7,7 +7,8 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from simnet.optim import Nesterov, OptimizerConfig
-from simnet.pipeline.boundary import BoundaryConfig, Identity
+from simnet.pipeline.boundaries import BoundaryConfig
+from simnet.pipeline.boundary import Identity
 from simnet.pipeline.stage import Stage
 from simnet.runtime.node import Algorithm, Node
 from simnet.runtime.stage_node import STAGE, StageNode
