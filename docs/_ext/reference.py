@@ -34,6 +34,8 @@ SECTIONS = {
     "LinkConfig": "see [link](#link)",
     "NetworkConfig": "see [network](#network)",
     "NodeConfig": "node with properties",
+    "PipelineConfig": "see [pipeline](#pipeline)",
+    "StageCharge": "see [charged activations](#stagecharge)",
     "PartialLink": "any of the keys of [link](#link)",
     "SiteConfig": "site with properties",
     "ServerConfig": "see [server](#server)",
@@ -72,7 +74,7 @@ def options(kind: str, *names: str) -> str:
     from simnet.cli.components import components, listed
 
     described: dict[str, str] = {}
-    if kind in ("algorithms", "topologies", "datasets", "models", "optimizers"):
+    if kind in ("algorithms", "topologies", "datasets", "models", "optimizers", "boundaries"):
         described = {name: line for name, line, _ in listed(kind)}
     parts = []
     for name, model in components()[kind].items():

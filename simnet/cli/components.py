@@ -27,6 +27,7 @@ def components() -> dict[str, dict[str, type[BaseModel] | None]]:
         "datasets": {name: entry.options for name, entry in datasets.items()},
         "models": {name: entry.options for name, entry in models.items()},
         "partitions": {name: entry.options for name, entry in partitions.items()},
+        "boundaries": _boundary_models(),
     }
 
 
@@ -65,6 +66,18 @@ def _optimizers() -> Iterator[Listed]:
     return _models(registry)
 
 
+def _boundary_models() -> dict[str, type[BaseModel]]:
+    """Codecs that can stand at the cuts of a pipeline."""
+    from simnet.compression import codecs
+    from simnet.pipeline.boundaries import boundaries
+
+    return {**boundaries, **{name: codec for name, codec in codecs.items() if name not in boundaries}}
+
+
+def _boundaries() -> Iterator[Listed]:
+    return _models(_boundary_models())
+
+
 def _task_entries(kind: str) -> Iterator[Listed]:
     from simnet.tasks import registry
 
@@ -98,6 +111,7 @@ _LISTINGS: dict[str, Callable[[], Iterator[Listed]]] = {
     "optimizers": _optimizers,
     "tasks": partial(_task_entries, "tasks"),
     "partitions": partial(_task_entries, "partitions"),
+    "boundaries": _boundaries,
 }
 
 

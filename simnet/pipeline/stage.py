@@ -116,6 +116,8 @@ class Stage:
             self._peak_versions = self.weights.versions
             self.node.record(weight_versions=self._peak_versions)
         await self.node.after_update(self.weights.version)
+        if self.node.params is not self.weights.latest:  # a codec moved them, which is no update
+            self.weights.patch(self.node.params)
 
     @property
     def delay(self) -> float:

@@ -106,7 +106,7 @@ class _Subspace(Boundary):
         self.options = options
         self.number_bytes = 2 if options.wire == "bfloat16" else 4
         self.id_bytes = 2
-        if piece.blocks:  # a synthetic task has none
+        if piece.blocks:  # there are none where only time passes
             constraint = announced(piece.blocks)
             self.state = {"basis": constraint.basis, "fixed": constraint.fixed}
             self.id_bytes = 2 if len(constraint.fixed) <= 1 << 16 else 4

@@ -22,6 +22,7 @@ _PLACES = {
     "partitions": ("TaskConfig", "partition", "name"),
     "optimizers": ("TaskConfig", "optimizer", "name"),
     "devices": None,
+    "boundaries": None,
 }
 _OWN_KEYS = {
     "topologies": tuple(TopologyConfig.model_fields),
@@ -35,7 +36,7 @@ def json_schema(components: Components) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a scenario file, with the names and options of ``components``.
 
     The kinds are ``algorithms``, ``optimizers``, ``models``, ``datasets``, ``partitions``, ``topologies``,
-    ``tasks`` and ``devices``; a kind that is not given stays open. A name may always be
+    ``tasks``, ``devices`` and ``boundaries``; a kind that is not given stays open. A name may always be
     ``module:attribute`` too, whose options are not known here. Raises `KeyError` for another kind.
     """
     for kind in components:
@@ -62,6 +63,8 @@ def _insert(kind: str, models: Mapping[str, str | None], definitions: dict[str, 
             key = "oneOf" if "oneOf" in device else "anyOf"
             named = {"enum": list(models)}
             device[key] = [named if branch.get("type") == "string" else branch for branch in device[key]]
+        return
+    if kind == "boundaries":  # options of algorithms, which say of what form they are
         return
     if kind == "tasks":
         _choose_by_name(definitions["TaskConfig"], "name", models, _OWN_KEYS[kind], definitions)

@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from simnet.compute.demand import NOTHING
-from simnet.compute.flops import ForwardBackward
+from simnet.compute.cutting import FREE
 from simnet.compute.layout import Layout
-from simnet.compute.pieces import Piece, PieceCost
+from simnet.compute.pieces import Piece
 from simnet.pipeline.boundaries import boundary_names, build_boundary
 from simnet.pipeline.boundary import Boundary, Passage
 from simnet.pipeline.coded import Coded
@@ -22,17 +21,7 @@ def piece(width: int = WIDTH) -> Piece:
     block = nn.Identity()
     shape = torch.Size((1, TOKENS, width))
     empty = Layout((), (), (), torch.float32)
-    return Piece(
-        1,
-        3,
-        (("middle", block),),
-        empty,
-        0,
-        shape,
-        shape,
-        False,
-        PieceCost(ForwardBackward(NOTHING, NOTHING), 0.0, 0.0),
-    )
+    return Piece(1, 3, (("middle", block),), empty, 0, shape, shape, False, FREE)
 
 
 def codec(given: object, width: int = WIDTH) -> Boundary:

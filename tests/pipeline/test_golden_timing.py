@@ -48,7 +48,15 @@ def test_dense_step_is_that_of_the_record():
 
 @pytest.mark.parametrize(
     ("samples", "microbatches", "codec", "bytes_per_token"),
-    [(8, 64, "bf16", 2048), (16, 32, "bf16", 2048), (4, 128, "bf16", 2048), (8, 64, "identity", 4096)],
+    [
+        (8, 64, "bf16", 2048),
+        (16, 32, "bf16", 2048),
+        (4, 128, "bf16", 2048),
+        (8, 64, "identity", 4096),
+        (8, 64, "int8", 1026),
+        (16, 32, "int4", 514),
+        (16, 32, "{name: subspace, rank: 160}", 322),  # the record's compressed run
+    ],
 )
 def test_nothing_is_fitted(samples, microbatches, codec, bytes_per_token):
     """Other codecs, microbatches and K follow the record's meter, which takes messages in program order;
@@ -64,5 +72,6 @@ def test_nothing_is_fitted(samples, microbatches, codec, bytes_per_token):
 
 
 def test_one_message_on_the_wire():
-    """The record's check of the meter: 0.721 s for a dense message of 8 sequences."""
-    assert pytest.approx(0.721, abs=5e-4) == 8 * 1024 * 2048 / BANDWIDTH + LATENCY
+    """The record's checks of the meter: dense for 8 sequences, and compressed for 16."""
+    assert 8 * 1024 * 2048 / BANDWIDTH + LATENCY == pytest.approx(0.721, abs=5e-4)
+    assert 16 * 1024 * 322 / BANDWIDTH + LATENCY == pytest.approx(0.261, abs=5e-4)

@@ -5,10 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from simnet.compute.demand import NOTHING
-from simnet.compute.flops import ForwardBackward
+from simnet.compute.cutting import FREE
 from simnet.compute.layout import Layout
-from simnet.compute.pieces import Piece, PieceCost, Rows
+from simnet.compute.pieces import Piece, Rows
 from simnet.optim import SGD, AdamW
 from simnet.pipeline.boundary import Boundary, Passage
 from simnet.pipeline.constrained import constrained_axis, project
@@ -52,7 +51,7 @@ def pieces(model: GPT) -> list[Piece]:
         )
         shape = torch.Size((BATCH, CONTEXT, WIDTH))
         entering = torch.Size((BATCH, CONTEXT)) if index == 0 else shape
-        cost = PieceCost(ForwardBackward(NOTHING, NOTHING), 0.0, 0.0)
+        cost = FREE
         made.append(Piece(index, len(STAGES), own, layout, 0, entering, shape, True, cost))
     return made
 
