@@ -11,7 +11,7 @@ from simnet.compute.program import Program
 from simnet.optim import Optimizer
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Shard:
     """The engine's part on one device."""
 
@@ -19,6 +19,8 @@ class Shard:
     optimizer: Optimizer
     memory_bytes: float | None = None
     """What one joint computation may take; None: the device's default."""
+    kept_bytes: int = 0
+    """What graphs of forward passes through pieces take, until their backward passes."""
 
     @property
     def device(self) -> torch.device:

@@ -1,13 +1,13 @@
 """Stage work of a pipeline: forward and backward passes of pieces of a model, for many replicas at once.
 
-A forward pass is computed without a graph. The backward pass computes the piece again from the input that was
-kept, at whatever parameters it is given, and differentiates that. So both are pure functions of their inputs,
-and what a real stage would keep in between is a matter of the clock and of memory alone (see
-`PieceCost`).
+The backward pass is that of the piece at whatever parameters it is given, from the input that was received.
+So both passes are pure functions of their inputs, and what a real stage would keep in between is a matter of
+the clock and of memory alone (see `PieceCost`). Here, the forward pass's graph is kept and used where it can
+be, which saves computing it again.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -15,12 +15,16 @@ from torch import Tensor
 
 from simnet.compute.batched import chunks
 from simnet.compute.jobs import Job, State, StepResult
-from simnet.compute.losses import SLOPES
-from simnet.compute.pieces import Codec, Piece, Rows
+from simnet.compute.piece_rows import PieceRows, given
+from simnet.compute.pieces import Codec, Piece
 from simnet.compute.shard import Shard
 from simnet.optim import Optimizer
 
 T = TypeVar("T")
+
+KEPT_BYTES = {"cpu": 2**30, "cuda": 16 * 2**30}
+"""What graphs between forward and backward passes may take on a device. Constants, as all that a split of
+work follows: it changes rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,9 @@ class PieceForward(Job[Tensor]):
     """Values `[batch, ..., k]` from the piece before; None at the first piece."""
     codec: Codec
     state: Mapping[str, Tensor]
+    keep: bool = False
+    """Whether its graph is worth keeping for the backward pass."""
+    kept: "KeptPasses | None" = field(default=None, init=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +69,13 @@ class PieceBackward(Job[PieceGradient]):
     """Gradient in the values sent, `[batch, ..., k]`; None at the last piece, which has the loss."""
     codec: Codec
     state: Mapping[str, Tensor]
+    forward: PieceForward | None = None
+    """The microbatch's forward pass through the piece; None at the last one."""
+
+    def at_the_same_params(self) -> bool:
+        """Whether the forward pass saw the same parameters."""
+        before = None if self.forward is None else self.forward.params
+        return before is not None and before.data_ptr() == self.params.data_ptr()
 
     def computed(self) -> tuple[int, int]:
         """One gradient."""
@@ -82,24 +96,47 @@ class PieceStep(Job[StepResult]):
         return 0, int(self.result is not None)
 
 
+@dataclass(eq=False)
+class KeptPasses:
+    """Forward passes of n replicas, computed with a graph that their backward passes may use, together."""
+
+    rows: PieceRows
+    outgoing: Tensor
+    jobs: tuple[PieceForward, ...]
+    bytes: int
+
+
 def run_piece_forwards(shard: Shard, jobs: Sequence[PieceForward]) -> None:
     """Run forward passes, those through one piece at once."""
     for part in _groups(shard, jobs):
-        with torch.no_grad():
-            rows = _PieceRows(shard, part)
-            for job, values in zip(part, rows.outgoing(), strict=True):
-                job.result = values
+        rows = PieceRows(shard, part)
+        taken = len(part) * int(part[0].piece.cost.kept_bytes)
+        keep = all(job.keep for job in part) and shard.kept_bytes + taken <= KEPT_BYTES[shard.device.type]
+        with torch.set_grad_enabled(keep):
+            outgoing = rows.prepare() if keep else rows.outgoing()
+        kept = KeptPasses(rows, outgoing, tuple(part), taken) if keep else None
+        shard.kept_bytes += taken if keep else 0
+        for job, values in zip(part, outgoing.detach(), strict=True):
+            job.result, job.kept = values, kept
 
 
 def run_piece_backwards(shard: Shard, jobs: Sequence[PieceBackward]) -> None:
-    """Run backward passes, those through one piece at once."""
-    for part in _groups(shard, jobs):
-        rows = _PieceRows(shard, part)
+    """Run backward passes, those through one piece at once.
+
+    Where all microbatches of a joint forward pass come back together, at the parameters of then, its graph is
+    still there. Otherwise the forward pass is computed again.
+    """
+    for part, kept in _with_graphs(shard, jobs):
+        losses = None
+        if kept is not None:
+            rows, outgoing = kept.rows, kept.outgoing
+        else:
+            rows = PieceRows(shard, part)
         if part[0].piece.last:
             losses, gradients = rows.differentiate_loss()
         else:
-            sent = shard.stacked([_given(job.gradient) for job in part])
-            losses, gradients = None, rows.differentiate(sent)
+            outgoing = rows.prepare() if kept is None else kept.outgoing
+            gradients = rows.differentiate(outgoing, shard.stacked([given(job.gradient) for job in part]))
         for row, job in enumerate(part):
             job.result = PieceGradient(
                 values=None if gradients is None else gradients[row],
@@ -108,9 +145,31 @@ def run_piece_backwards(shard: Shard, jobs: Sequence[PieceBackward]) -> None:
             )
 
 
+def _with_graphs(
+    shard: Shard, jobs: Sequence[PieceBackward]
+) -> Iterator[tuple[Sequence[PieceBackward], KeptPasses | None]]:
+    """The jobs in groups: those whose graph is there in its order, the others as memory allows."""
+    by_forward = {id(job.forward): job for job in jobs if job.forward is not None}
+    left = dict.fromkeys(jobs)
+    for kept in {id(job.forward.kept): job.forward.kept for job in jobs if job.forward is not None}.values():
+        if kept is None:
+            continue
+        shard.kept_bytes -= kept.bytes
+        back = [by_forward.get(id(forward)) for forward in kept.jobs]
+        group = [job for job in back if job is not None and job.at_the_same_params()]
+        for forward in kept.jobs:
+            forward.kept = None
+        if len(group) == len(kept.jobs):
+            for job in group:
+                del left[job]
+            yield group, kept
+    for part in _groups(shard, list(left)):
+        yield part, None
+
+
 def run_piece_steps(shard: Shard, jobs: Sequence[PieceStep]) -> None:
     """Run optimizer steps, those of one optimizer on vectors of one length at once."""
-    for part in _grouped(jobs, lambda job: (id(job.optimizer), len(job.params), tuple(job.state))):
+    for part in _grouped(jobs, _optimizer_key):
         optimizer = part[0].optimizer
         params = shard.stacked([job.params for job in part])
         gradient = shard.stacked([job.gradient for job in part])
@@ -118,86 +177,6 @@ def run_piece_steps(shard: Shard, jobs: Sequence[PieceStep]) -> None:
         optimizer.update_(params, gradient, state)
         for row, job in enumerate(part):
             job.result = StepResult(params[row], {name: value[row] for name, value in state.items()})
-
-
-class _PieceRows:
-    """One piece in n replicas: parameters, inputs and what becomes of them."""
-
-    def __init__(self, shard: Shard, jobs: Sequence[PieceForward] | Sequence[PieceBackward]) -> None:
-        self._task = shard.program.task
-        self._piece = piece = jobs[0].piece
-        self._codec = jobs[0].codec
-        self._requests = [job.samples for job in jobs]
-        params = shard.stacked([job.params for job in jobs])
-        self.gradient = torch.empty_like(params)
-        # One leaf per parameter: differentiating slices of one flat buffer would pad each with zeros.
-        self._leaves = [view.detach().requires_grad_() for view in self._views(params)]
-        self._slots = self._views(self.gradient)
-        self._needs_data = piece.first or piece.last or getattr(self._codec, "token_ids", False)
-        self._data = self._task.gather(self._requests, 1) if self._needs_data else None
-        if piece.first:
-            self._received = None
-        else:
-            self._received = shard.stacked([_given(job.received) for job in jobs]).requires_grad_()
-        own = self._leaves[len(piece.layout.names) :]
-        self._rows = Rows(
-            params=own[0] if own else None,
-            state={name: shard.stacked([job.state[name] for job in jobs]) for name in jobs[0].state},
-            token_ids=None if self._data is None else self._data[0][0],
-        )
-
-    def _views(self, flat: Tensor) -> list[Tensor]:
-        size = self._piece.parameters
-        views = self._piece.layout.views(flat[:, :size]) if size else []
-        return [*views, flat[:, size:]] if flat.shape[1] > size else views
-
-    def outputs(self) -> Tensor:
-        """What the piece's blocks give, `[n, batch, ...]`."""
-        if self._received is None:
-            assert self._data is not None
-            inputs = self._data[0][0]
-        else:
-            inputs = self._codec.decode(self._received, self._rows)
-        names = self._piece.layout.names
-        return self._piece.outputs(dict(zip(names, self._leaves, strict=False)), inputs)
-
-    def outgoing(self) -> Tensor:
-        """What the piece sends, `[n, batch, ..., k]`."""
-        return self._codec.encode(self.outputs(), self._rows)
-
-    def differentiate(self, sent: Tensor) -> Tensor | None:
-        """Given the gradients in what was sent, those in what was received; parameters' to `gradient`."""
-        self._offer_slots()
-        return self._differentiate(self.outgoing(), sent)
-
-    def differentiate_loss(self) -> tuple[Tensor, Tensor | None]:
-        """At the last piece: the mean losses `[n]`, and their gradients in what was received."""
-        self._offer_slots()
-        assert self._data is not None
-        outputs, targets, loss = self.outputs(), self._data[1][0], self._task.loss
-        if loss in SLOPES:
-            losses, slope = SLOPES[loss](outputs, targets)
-            return losses, self._differentiate(outputs, slope)
-        losses = loss(outputs, targets).flatten(1).mean(1)
-        return losses.detach(), self._differentiate(losses, torch.ones_like(losses))
-
-    def _offer_slots(self) -> None:
-        # A layer that finds this attribute writes the gradient straight to where it belongs.
-        for leaf, slot in zip(self._leaves, self._slots, strict=True):
-            leaf.gradient_slot = slot  # type: ignore[attr-defined]
-
-    def _differentiate(self, outputs: Tensor, gradient: Tensor) -> Tensor | None:
-        wanted = [*self._leaves] if self._received is None else [*self._leaves, self._received]
-        found = torch.autograd.grad(outputs, wanted, gradient, allow_unused=True, materialize_grads=True)
-        for slot, value in zip(self._slots, found, strict=False):
-            if slot.data_ptr() != value.data_ptr():
-                slot.copy_(value)
-        return None if self._received is None else found[-1]
-
-
-def _given(value: Tensor | None) -> Tensor:
-    assert value is not None, "a piece in the middle receives something from both sides"
-    return value
 
 
 def _groups(shard: Shard, jobs: Sequence[T]) -> Iterable[Sequence[T]]:
@@ -213,6 +192,13 @@ def _groups(shard: Shard, jobs: Sequence[T]) -> Iterable[Sequence[T]]:
         params: Tensor = group[0].params  # type: ignore[attr-defined]
         row = 3 * params.nbytes + 2 * int(piece.cost.kept_bytes)
         yield from chunks(group, max(1, int(shard.group_bytes // row)))
+
+
+def _optimizer_key(job: PieceStep) -> Hashable:
+    """Equal optimizers step together, but not those that know the shapes of one stage."""
+    optimizer = job.optimizer
+    same: Hashable = id(optimizer) if optimizer.needs_layout else optimizer
+    return same, len(job.params), tuple(job.state)
 
 
 def _grouped(jobs: Sequence[T], key: Callable[[T], Hashable]) -> Iterable[Sequence[T]]:

@@ -62,6 +62,7 @@ class SimulatedStage(SimulatedNode, StageNode):
         self._bounds = [sum(sizes[:chunk]) for chunk in range(len(sizes) + 1)]
         self.parameters = run.cost.charged_parameters * len(self._params) / run.cost.parameters
         self._state: dict[str, Tensor] | None = None
+        self._forwards: dict[tuple[int, int], PieceForward] = {}
         self._bound: dict[Optimizer, Optimizer] = {}
 
     @property
@@ -99,12 +100,17 @@ class SimulatedStage(SimulatedNode, StageNode):
             if piece.last:  # nobody needs its outputs: the backward pass computes the loss
                 await self._work("forward", seconds)
                 return None
-            job = self._run.engine.submit(
-                PieceForward(
-                    piece, self.chunk_of(params, chunk), samples, _values(received), codec, codec.state
-                )
+            job = PieceForward(
+                piece,
+                self.chunk_of(params, chunk),
+                samples,
+                _values(received),
+                codec,
+                codec.state,
+                keep=not self._world.recompute,
             )
-            values: Tensor = await self._finish("forward", job, seconds)
+            self._forwards[microbatch, chunk] = job
+            values: Tensor = await self._finish("forward", self._run.engine.submit(job), seconds)
         return self._bundle(chunk, values, microbatch, version, backward=False)
 
     async def backward(
@@ -118,6 +124,7 @@ class SimulatedStage(SimulatedNode, StageNode):
         piece, codec, samples = self.pieces[chunk], self._codecs[chunk], (self.replica, microbatch)
         with self._device.request() as turn:
             await self.wait(turn, "its device")
+            forward = self._forwards.pop((microbatch, chunk), None)
             job = self._run.engine.submit(
                 PieceBackward(
                     piece,
@@ -126,7 +133,8 @@ class SimulatedStage(SimulatedNode, StageNode):
                     _values(received),
                     _values(gradient),
                     codec,
-                    codec.state,
+                    codec.state if forward is None else forward.state,
+                    forward,
                 )
             )
             seconds = self._world.backward_seconds(piece, self._machine)

@@ -59,3 +59,22 @@ def test_asynchronous_methods_with_one_stage_are_plain_training(pipe):
     changes = {"pipeline.stages": 1, "pipeline.replicas": 1, "stop.steps": 5}
     run = pipe("pipedream", {"update_every": 2}, changes)
     assert torch.allclose(run.model(), plain_training(run.plan, 5, 2, ADAMW), atol=1e-5)
+
+
+def test_weights_do_not_depend_on_who_computes_beside_whom(pipe):
+    """Replicas of other speeds come back at other times, and their graphs are not there then."""
+    options = {"replicas": "diloco", "local_updates": 2, "outer": {"name": "sgd", "lr": 1.0}}
+    link = {"network.link.bandwidth": "1 Mbps"}
+    changes = {"pipeline.stages": 2, "stop.steps": 6, **link}
+    speeds = [{"count": 2, "device": "cpu"}, {"count": 2, "device": "cpu", "speed": 0.3}]
+    for name in ("pipeline", "pipedream"):
+        even = pipe(name, options, changes)
+        uneven = pipe(name, options, {**changes, "workers": speeds})
+        assert uneven.outcome.virtual_seconds > even.outcome.virtual_seconds
+        assert torch.allclose(even.model(), uneven.model(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["pipeline", "pipedream"])
+def test_computing_again_changes_nothing(pipe, name):
+    kept, again = pipe(name, {}, {"stop.steps": 5}), pipe(name, {"recompute": True}, {"stop.steps": 5})
+    assert torch.allclose(kept.model(), again.model(), atol=1e-6)
