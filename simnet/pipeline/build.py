@@ -83,7 +83,7 @@ def build_pipeline(
         recompute=method.recomputes,
         work_ratio=charged / counted if counted > 0 else 1.0,
         charge_as=config.charge_as,
-        optimizer=optimizer or TIMED,
+        optimizer=method.optimizer or optimizer or TIMED,
     )
 
 

@@ -30,6 +30,9 @@ class PipelineMethod(Algorithm):
     boundary: BoundaryConfig = Field(
         Identity(), description="The codec of what crosses from one stage to the next, and back."
     )
+    optimizer: OptimizerConfig | None = Field(
+        None, description="The stages' optimizer; the task's if not given."
+    )
     recompute: bool = Field(
         False,
         description="Keep only what enters a stage, and compute its forward pass again before its backward "
