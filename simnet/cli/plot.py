@@ -21,17 +21,31 @@ def plot(
     target: Annotated[
         float | None, typer.Option(help="Target of the metric, for the line and the table's time-to-target.")
     ] = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Draw what each node computes and waits for instead.")
+    ] = False,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Where timelines end (such as 30s); the end if not given."),
+    ] = None,
 ) -> None:
     """Draw a metric against virtual time, steps and bytes, one colour per method, and print a table.
 
-    Figures are written as PNG and PDF.
+    Figures are written as PNG and PDF. With --timeline there is one of each run instead: a row per node, with
+    the passes, steps and waits in it.
     """
     from simnet.results import read_runs
     from simnet_analysis import comparison_table, format_table
 
     runs = read_runs(results)
-    typer.echo(format_table(comparison_table(runs, target, metric=metric)))
     folder = output or _common_folder(runs) / "figures"
+    if timeline:
+        for path in _timelines(runs, folder, until):
+            typer.echo(f"figure:  {path}")
+        return
+    if until is not None:
+        raise typer.BadParameter("--until is for timelines: give --timeline too")
+    typer.echo(format_table(comparison_table(runs, target, metric=metric)))
     for path in draw(runs, folder, metric, target):
         typer.echo(f"figure:  {path}")
 
@@ -43,6 +57,17 @@ def draw(
     from simnet_analysis import loss_figure, save_figure
 
     return save_figure(loss_figure(runs, metric=metric, target=target), folder / metric)
+
+
+def _timelines(runs: Sequence["Run"], folder: Path, until: str | None) -> list[Path]:
+    from simnet.units import seconds
+    from simnet_analysis import save_figure, timeline_figure
+
+    end = None if until is None else seconds(until)
+    written: list[Path] = []
+    for run in runs:
+        written += save_figure(timeline_figure(run, end=end), folder / f"timeline-{run.folder.name}")
+    return written
 
 
 def _common_folder(runs: Sequence["Run"]) -> Path:
