@@ -2,7 +2,7 @@
 
 from simnet_analysis.curves import loss_figure
 from simnet_analysis.save import save_figure
-from simnet_analysis.stages import stage_timeline, staleness_figure
+from simnet_analysis.staleness import staleness_figure
 from simnet_analysis.table import comparison_table, default_target, format_table, table_cells
 from simnet_analysis.timeline import timeline_figure
 from simnet_analysis.topology_map import MapLink, MapNode, topology_figure
@@ -15,7 +15,6 @@ __all__ = [
     "format_table",
     "loss_figure",
     "save_figure",
-    "stage_timeline",
     "staleness_figure",
     "table_cells",
     "timeline_figure",

@@ -1,4 +1,4 @@
-"""Pipelines: who computes what when, and how old gradients are."""
+"""Pipelines: how old gradients are."""
 
 from __future__ import annotations
 
@@ -8,52 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from simnet.results import ResultsError, Run
 from simnet_analysis.groups import group_runs
 from simnet_analysis.style import PAGE_INCHES, method_styles, paper_style
-
-_COLORS = {"forward": "#56B4E9", "backward": "#0072B2", "step": "#E69F00"}
-_OTHER = "#999999"
-
-
-def stage_timeline(
-    run: Run, start: float = 0.0, end: float | None = None, *, width: float = PAGE_INCHES
-) -> Figure:
-    """What every node of ``run`` computed from ``start`` to ``end`` (virtual seconds), a row per node.
-
-    Forward passes are light, backward passes dark, optimizer steps yellow, everything else is grey; where
-    there is nothing, the node waited.
-
-    Raises:
-        ResultsError: Nobody computed anything then.
-    """
-    spans = run.spans[run.spans["kind"] == "compute"]
-    end = float(spans["end"].max()) if end is None and len(spans) else end
-    shown = spans[(spans["end"] > start) & (spans["start"] < (end or 0.0))]
-    if shown.empty:
-        raise ResultsError(f"{run.label}: nobody computed anything between {start} s and {end} s")
-    nodes = sorted(shown["node"].unique(), key=_in_order)
-    with paper_style():
-        figure = Figure(figsize=(width, 0.5 + 0.2 * len(nodes)), layout="constrained")
-        FigureCanvasAgg(figure)
-        panel = figure.subplots()
-        for row, node in enumerate(nodes):
-            own = shown[shown["node"] == node]
-            starts = own["start"].clip(lower=start).to_numpy(float)
-            lengths = own["end"].clip(upper=end).to_numpy(float) - starts
-            colors = [_COLORS.get(name, _OTHER) for name in own["name"]]
-            bars = list(zip(starts, lengths, strict=True))
-            panel.broken_barh(bars, (row - 0.42, 0.84), facecolors=colors, edgecolor="white", linewidth=0.3)
-        panel.set_yticks(range(len(nodes)), nodes)
-        panel.invert_yaxis()
-        panel.set_xlim(start, end)
-        panel.set_xlabel("virtual time (s)")
-        present = [name for name in _COLORS if name in set(shown["name"])]
-        handles = [Patch(facecolor=_COLORS[name], label=name) for name in present]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    return figure
 
 
 def staleness_figure(runs: Iterable[Run], *, width: float = PAGE_INCHES) -> Figure:
