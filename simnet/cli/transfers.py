@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 def transfers(
     what: Annotated[
-        Path, typer.Argument(help="A run's folder, or a .json file of flow cases (simnet-flow-cases/1).")
+        Path,
+        typer.Argument(
+            help="A run's folder (or one with a single run in it), or a .json file of flow cases."
+        ),
     ],
     slowest: Annotated[int, typer.Option("--slowest", min=1, help="Of a run: show so many transfers.")] = 20,
     model: Annotated[
@@ -80,9 +83,12 @@ def _cases(path: Path, model: str | None, out: Path | None, export: Path | None)
 
 
 def _run(folder: Path, slowest: int, export: Path | None) -> None:
-    from simnet.results import read_run
+    from simnet.results import read_runs
 
-    run = read_run(folder)
+    run, *others = read_runs(folder)
+    if others:
+        names = ", ".join(each.folder.name for each in (run, *others))
+        raise typer.BadParameter(f"{folder} holds {len(others) + 1} runs, name one: {names}")
     if export is not None:
         _export_run(run, export)
         return
