@@ -57,6 +57,10 @@ class TrafficCounter(TorchDispatchMode):
         self.demand = Demand()
         """What has been counted so far; it has no FLOPs."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # saying how to skip would load the compiler, for seconds
+
     def __torch_dispatch__(
         self,
         func: Any,
@@ -106,6 +110,10 @@ class _LiveTensors(TorchDispatchMode):
         super().__init__()
         self.peak = self._now = 0
         self._storages: dict[int, int] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # saying how to skip would load the compiler, for seconds
 
     def __torch_dispatch__(
         self,

@@ -1,14 +1,16 @@
-"""Counting the arithmetic of models and of their parts, forward and backward, by torch's own counter."""
+"""Counting the arithmetic of models and of their parts, forward and backward, by torch's own formulas."""
 
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from simnet.compute.demand import Demand, TrafficCounter
 from simnet.tasks.task import Task
@@ -29,6 +31,31 @@ class ForwardBackward:
         return self.forward + self.backward
 
 
+class FlopCounter(TorchDispatchMode):
+    """Adds up the FLOPs of what is computed within it, by the formulas of `torch.utils.flop_counter`.
+
+    Torch's own `FlopCounterMode` gives the same number. It keeps a tally per module, and loads the compiler
+    of `torch.compile`, which takes seconds, when it is first used.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0.0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # there is nothing to skip, and saying how would load the compiler
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.flops += float(formula(*args, **(kwargs or {}), out_val=result))
+        return result
+
+
 def count_flops(
     module: nn.Module, inputs: Tensor | tuple[Tensor, ...], loss: Loss | None = None
 ) -> ForwardBackward:
@@ -41,8 +68,8 @@ def count_flops(
     if that is its mode; the module and torch's generators stay as they are.
     """
     # Attention is spelled out: the counter has no formula for the fused kernel of the CPU.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        return _both(module, inputs, loss, lambda: Demand(flops=float(counter.get_total_flops())))
+    with sdpa_kernel(SDPBackend.MATH), FlopCounter() as counter:
+        return _both(module, inputs, loss, lambda: Demand(flops=counter.flops))
 
 
 def count_demand(
@@ -76,7 +103,7 @@ def _both(
 ) -> ForwardBackward:
     """Run forward and backward, and take the reading in between and at the end."""
     given = (inputs,) if isinstance(inputs, Tensor) else inputs
-    # Views of leaves: torch's counter cannot follow a module that is given a leaf which requires a gradient.
+    # Views, so that a caller's own leaves are not what is differentiated.
     wanted = [value.detach().requires_grad_(value.requires_grad).view_as(value) for value in given]
     devices = sorted({value.device.index or 0 for value in given if value.is_cuda})
     with torch.random.fork_rng(devices):
