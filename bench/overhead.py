@@ -2,7 +2,8 @@
 
     python bench/overhead.py
 
-First the share of the run outside the engine, by the clock; then a profile of all functions by package. The profiler itself makes Python slower and torch not, so its shares are upper bounds for what is not torch.
+First the share of the run outside the engine, by the clock; then a profile of all functions by package. The
+profiler itself makes Python slower and torch not, so its shares are upper bounds for what is not torch.
 """
 
 import cProfile
