@@ -33,6 +33,8 @@ docs: install
 
 bench: install
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/overhead.py
+	$(BIN)/python bench/startup.py
 
 claims: install
 	$(BIN)/python -m pytest -m claims $(PYTEST_ARGS)
