@@ -16,18 +16,17 @@ from simnet.scenario.library import (
 )
 from simnet.scenario.links import LinkConfig, NetworkEvent, Varying
 from simnet.scenario.load import Document, SweepPoint, canonical, dump, load_file, load_network, load_text
+from simnet.scenario.network import NetworkConfig, TopologyConfig
 from simnet.scenario.plugins import load_plugin
 from simnet.scenario.schema import (
     AlgorithmEntry,
     ChargeAs,
     DeviceConfig,
     EvaluateConfig,
-    NetworkConfig,
     Scenario,
     ServerConfig,
     StopConfig,
     TaskConfig,
-    TopologyConfig,
     WorkerGroup,
 )
 from simnet.scenario.source import Source
