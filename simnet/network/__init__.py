@@ -7,8 +7,9 @@ virtual time, with max-min fair rates from an `Allocator`.
 from simnet.network.allocator import Allocator
 from simnet.network.build import NetworkWarning, build_topology
 from simnet.network.clock import Alarm, Clock
+from simnet.network.draining import SOLVE_PRIORITY
 from simnet.network.dynamics import Dynamics
-from simnet.network.fluid import SOLVE_PRIORITY, FluidNetwork
+from simnet.network.fluid import FluidNetwork
 from simnet.network.invariants import InvariantError
 from simnet.network.max_min import max_min
 from simnet.network.routing import NoRouteError, Route, RouteTable

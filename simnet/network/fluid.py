@@ -8,30 +8,22 @@ one instant lead to one solve, which is the last thing to happen in that instant
 from collections.abc import Callable
 from functools import partial
 from math import inf, isfinite
-from typing import TYPE_CHECKING
 
 import simpy
-from simpy.events import EventPriority
 
-from simnet.network.backends import Backend, chosen_backend, compile_flows, is_time_to_compile
+from simnet.network.backends import Backend
 from simnet.network.changes import LinkChanges
 from simnet.network.clock import Alarm
-from simnet.network.flows import OWN_CAP, SAME_INSTANT, PythonFlows
-from simnet.network.invariants import InvariantError
+from simnet.network.draining import Draining
+from simnet.network.flows import OWN_CAP
 from simnet.network.ledger import UNITS, Ledger, units
 from simnet.network.limits import Limits
-from simnet.network.metering import LinkMeter, LinkUse
+from simnet.network.metering import LinkUse
 from simnet.network.routed import RoutedResources
 from simnet.network.routing import Route
 from simnet.network.transfer import Transfer
 from simnet.network.transport import IDEAL, Transport
 from simnet.network.wires import ReceiverWires
-
-if TYPE_CHECKING:
-    from simnet.network.compiled_flows import CompiledFlows
-
-SOLVE_PRIORITY = EventPriority(3)
-"""SimPy priority of the solve: after an instant's normal events (1) and the runtime's own work in it (2)."""
 
 
 class FluidNetwork:
@@ -61,9 +53,8 @@ class FluidNetwork:
         self._topology = topology
         self._transport = transport
         self._on_end = on_end
-        self._backend = chosen_backend(backend)
-        self._flows: PythonFlows | CompiledFlows = PythonFlows(topology.capacities, topology.fatpipes)
-        self._meter = LinkMeter(topology.capacities, env.now)
+        self._live: dict[int, Transfer] = {}
+        self._draining = Draining(env, topology, backend, lambda: len(self._live), self._leave)
         self._names = topology.resource_names
         self._changes = None
         if topology.dynamics is not None:
@@ -73,15 +64,8 @@ class FluidNetwork:
         round_trip = None if self._changes is None else self._changes.round_trip
         self._limits = Limits(transport, topology, round_trip)
         self._per_flow_routes = getattr(topology, "ecmp", "none") == "flow"
-        self._live: dict[int, Transfer] = {}
         self._routed: dict[int, None] = {}  # flows on the topology's routes, which failures change
         self._ledger = Ledger()
-        self.solves = 0
-        """How often rates were computed."""
-        self._solve_pending = False
-        self._solved_at = env.now
-        self._timer: Alarm | None = None
-        self._timer_at = inf
         self._wires = ReceiverWires()
 
     # -- sending --------------------------------------------------------------------------------------
@@ -163,7 +147,7 @@ class FluidNetwork:
         )
         flows = bytes > 0 and not transfer.local
         if flows and self._transport.serialised:
-            bandwidth = min((self._meter.capacities[r] for r in route.resources), default=inf)
+            bandwidth = min((self._draining.meter.capacities[r] for r in route.resources), default=inf)
             transfer.latency = self._wires.seconds(transfer, bandwidth, env.now)
             flows = False
         elif flows and self._transport.latency_first and transfer.latency > 0:
@@ -185,7 +169,7 @@ class FluidNetwork:
             partial_bytes = units(transfer.bytes - transfer.kept)
             self._ledger.left += partial_bytes
             self._ledger.lost += partial_bytes
-            self._touch()
+            self._draining.touch()
         elif transfer.status == "waiting":
             transfer.kept = transfer.bytes
         elif transfer.status == "sent":
@@ -201,15 +185,17 @@ class FluidNetwork:
 
         Receivers' wires, where there are such, are as fast as the network was when a message was sent.
         """
-        self._flows.set_capacity(resource, bytes_per_second)
-        self._meter.advance(self._env.now, self._flows.carried)
-        self._meter.set_capacity(resource, bytes_per_second, self._env.now)
-        self._touch()
+        self._draining.set_capacity(resource, bytes_per_second)
 
     def close(self) -> None:
         """Cancel everything that is under way."""
         for transfer in list(self._live.values()):
             self.cancel(transfer)
+
+    @property
+    def solves(self) -> int:
+        """How often rates were computed."""
+        return self._draining.solves
 
     # -- accounts -------------------------------------------------------------------------------------
 
@@ -225,7 +211,7 @@ class FluidNetwork:
 
     def bytes_sent_at(self, time: float) -> float:
         """What :attr:`bytes_sent` will be at `time`, which is not after the simulation's next event."""
-        return (self._ledger.left + self._flows.bytes_gone(time, UNITS)) / UNITS
+        return (self._ledger.left + self._draining.flows.bytes_gone(time, UNITS)) / UNITS
 
     @property
     def bytes_received(self) -> float:
@@ -240,7 +226,7 @@ class FluidNetwork:
     @property
     def bytes_in_flight(self) -> float:
         """Bytes that have left their source in messages that are still under way."""
-        return (self._flows.bytes_gone(self._env.now, UNITS) + self._in_transit()) / UNITS
+        return (self._draining.flows.bytes_gone(self._env.now, UNITS) + self._in_transit()) / UNITS
 
     @property
     def bytes_local(self) -> float:
@@ -254,16 +240,16 @@ class FluidNetwork:
     def link_use(self) -> LinkUse:
         """What each resource has carried until now, in intervals. Serialised receivers' wires are no
         resources."""
-        return self._meter.result(self._env.now, self._flows.carried, self._names)
+        return self._draining.meter.result(self._env.now, self._draining.flows.carried, self._names)
 
     def rate_of(self, transfer: Transfer) -> float:
         """The rate of a message that flows."""
-        return self._flows.rate(transfer.id)
+        return self._draining.flows.rate(transfer.id)
 
     def remaining_of(self, transfer: Transfer) -> float:
         """What a message has left."""
         if transfer.status == "flowing":
-            return self._flows.remaining(transfer.id, self._env.now)
+            return self._draining.flows.remaining(transfer.id, self._env.now)
         return transfer.bytes if transfer.status == "waiting" else transfer.kept
 
     def bound_of(self, transfer: Transfer) -> dict[str, float]:
@@ -279,7 +265,7 @@ class FluidNetwork:
         return sum(units(transfer.bytes) for transfer in travelling if not transfer.local)
 
     def _add_bounds(self, transfer: Transfer, found: dict[str, float]) -> None:
-        for bound, seconds in self._flows.bound_seconds(transfer.id, self._env.now).items():
+        for bound, seconds in self._draining.flows.bound_seconds(transfer.id, self._env.now).items():
             if bound != OWN_CAP:
                 name = self._names[bound]
                 found[name] = found.get(name, 0.0) + seconds
@@ -301,13 +287,15 @@ class FluidNetwork:
         if self._limits.ideal:
             resources = transfer.route.resources
             size, cap, weight = transfer.bytes, transfer.cap, transfer.weight
-            self._flows.add(transfer.id, resources, size, self._env.now, cap, weight, None, remaining)
+            self._draining.flows.add(
+                transfer.id, resources, size, self._env.now, cap, weight, None, remaining
+            )
             if self._changes is not None:
                 self._changes.flow_starts(transfer.id, resources, routed=True)
-            self._touch()
+            self._draining.touch()
             return
         path = self._limits.path(transfer)
-        self._flows.add(
+        self._draining.flows.add(
             transfer.id,
             path.resources,
             transfer.bytes,
@@ -321,7 +309,7 @@ class FluidNetwork:
             Alarm(self._env, partial(self._round_trip, transfer, transfer.ramp), path.rtt)
         if self._changes is not None:
             self._changes.flow_starts(transfer.id, path.resources, routed=True, ways=path.ways)
-        self._touch()
+        self._draining.touch()
 
     def _stop(self, transfer: Transfer) -> float:
         """It takes no bandwidth any more; gives what it has left."""
@@ -331,7 +319,7 @@ class FluidNetwork:
         if self._changes is not None:
             self._changes.flow_ends(transfer.id)
             self._routed.pop(transfer.id, None)
-        return self._flows.remove(transfer.id, self._env.now)
+        return self._draining.flows.remove(transfer.id, self._env.now)
 
     def _end_of_wait(self, transfer: Transfer, _: simpy.Event) -> None:
         if transfer.status == "waiting":
@@ -343,10 +331,10 @@ class FluidNetwork:
         if transfer.status != "flowing" or transfer.rounds < 0 or transfer.ramp != ramp:
             return
         self._settle(transfer)
-        if self._limits.next_round(transfer, self._flows.rate(transfer.id)):
+        if self._limits.next_round(transfer, self._draining.flows.rate(transfer.id)):
             Alarm(self._env, partial(self._round_trip, transfer, ramp), self._limits.now(transfer).rtt)
-        self._flows.set_cap(transfer.id, self._limits.cap(transfer))
-        self._touch()
+        self._draining.flows.set_cap(transfer.id, self._limits.cap(transfer))
+        self._draining.touch()
 
     def _relimit(self, flows: list[int]) -> None:
         """Round trips take another time now: windows and losses allow other rates."""
@@ -354,13 +342,13 @@ class FluidNetwork:
             transfer = self._live[flow]
             self._settle(transfer)
             path = self._limits.now(transfer)
-            self._flows.set_cap(flow, self._limits.cap(transfer))
-            self._flows.set_weight(flow, path.weight * transfer.weight)
-        self._touch()
+            self._draining.flows.set_cap(flow, self._limits.cap(transfer))
+            self._draining.flows.set_weight(flow, path.weight * transfer.weight)
+        self._draining.touch()
 
     def _settle(self, transfer: Transfer) -> None:
         """What has bound a message by itself may be something else from now on."""
-        seconds = self._flows.bound_seconds(transfer.id, self._env.now).get(OWN_CAP, 0.0)
+        seconds = self._draining.flows.bound_seconds(transfer.id, self._env.now).get(OWN_CAP, 0.0)
         transfer.own_seconds = _own_seconds(transfer, seconds)
 
     def _reroute(self) -> None:
@@ -377,64 +365,13 @@ class FluidNetwork:
 
     # -- what happens ---------------------------------------------------------------------------------
 
-    def _touch(self) -> None:
-        """Something changed: compute rates at the end of this instant.
-
-        What is about to leave in this instant leaves first, so that what its sender does next is part of the
-        same solve.
-        """
-        if not self._solve_pending:
-            self._solve_pending = True
-            Alarm(self._env, self._solve, 0.0, SOLVE_PRIORITY)
-            self._let_leave()
-
-    def _solve(self, _: simpy.Event) -> None:
-        now = self._env.now
-        if now < self._solved_at:
-            raise InvariantError(f"time went back from {self._solved_at} s to {now} s")
-        self._solved_at = now
-        self._solve_pending = False
-        self.solves += 1
-        if now >= self._meter.due:
-            self._meter.advance(now, self._flows.carried)
-        if isinstance(self._flows, PythonFlows) and is_time_to_compile(
-            self._backend, self._flows.work, len(self._live)
-        ):
-            self._flows = compile_flows(self._flows)
-        self._flows.solve(now)
-        if self._flows.next_done <= now:
-            self._let_leave()
-        if not self._solve_pending:
-            self._arm()
-
-    def _arm(self) -> None:
-        """Set the timer for the next departure."""
-        upcoming = self._flows.next_done
-        if upcoming != self._timer_at:
-            if self._timer is not None:
-                self._timer.call_off()
-            self._timer, self._timer_at = None, upcoming
-            if upcoming < inf:
-                self._timer = Alarm(self._env, self._ring, max(0.0, upcoming - self._env.now))
-
-    def _ring(self, _: simpy.Event) -> None:
-        self._timer, self._timer_at = None, inf
-        self._let_leave()
-        if not self._solve_pending:
-            self._arm()
-
-    def _let_leave(self) -> None:
-        """Let everything leave that is due in this instant."""
-        if self._flows.next_done <= self._env.now + SAME_INSTANT:
-            for flow in self._flows.take_done(self._env.now):
-                self._leave(self._live[flow])
-
-    def _leave(self, transfer: Transfer) -> None:
+    def _leave(self, flow: int) -> None:
         """A flow is done."""
+        transfer = self._live[flow]
         self._stop(transfer)
         self._limits.has_left(transfer)
         self._depart(transfer)
-        self._touch()
+        self._draining.touch()
 
     def _depart(self, transfer: Transfer) -> None:
         """The last byte leaves."""

@@ -6,7 +6,7 @@ from itertools import pairwise
 import networkx as nx
 
 from simnet.scenario import ScenarioError, nearest
-from simnet.scenario.schema import ExplicitRoute
+from simnet.scenario.network import ExplicitRoute
 
 Path = tuple[str | int, ...]
 

@@ -17,6 +17,7 @@ from simnet.scenario.library import (
 )
 from simnet.scenario.links import LinkConfig, NetworkEvent, Varying
 from simnet.scenario.load import Document, SweepPoint, canonical, dump, load_file, load_network, load_text
+from simnet.scenario.network import NetworkConfig, TopologyConfig
 from simnet.scenario.pipeline import PipelineConfig, StageCharge
 from simnet.scenario.plugins import load_plugin
 from simnet.scenario.schema import (
@@ -24,12 +25,10 @@ from simnet.scenario.schema import (
     ChargeAs,
     DeviceConfig,
     EvaluateConfig,
-    NetworkConfig,
     Scenario,
     ServerConfig,
     StopConfig,
     TaskConfig,
-    TopologyConfig,
     WorkerGroup,
 )
 from simnet.scenario.source import Source

@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from simnet.scenario.schema import AlgorithmEntry, Scenario, TaskConfig, TopologyConfig
+from simnet.scenario.network import TopologyConfig
+from simnet.scenario.schema import AlgorithmEntry, Scenario, TaskConfig
 from simnet.scenario.validate import PLUGIN
 
 Components = Mapping[str, Mapping[str, type[BaseModel] | None]]

@@ -187,7 +187,7 @@ def test_a_long_run_keeps_few_predictions(monkeypatch):
     for i in range(2000):
         at(env, i / 10, lambda i=i: network.set_capacity(0, 50.0 + i % 7))
     env.run(200)
-    assert len(network._flows._ends) < 500
+    assert len(network._draining.flows._ends) < 500
 
 
 @settings(deadline=None)

@@ -21,7 +21,7 @@ from simnet.network.transport import (
     window_rate,
 )
 from simnet.scenario import ScenarioError, validated
-from simnet.scenario.schema import NetworkConfig
+from simnet.scenario.network import NetworkConfig
 
 MBPS = 1e6 / 8
 LATENCY, LOSS, MSS, GB = 0.04, 1e-4, 1460, 1e9

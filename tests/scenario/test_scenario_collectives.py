@@ -1,7 +1,7 @@
 import pytest
 
 from simnet.scenario import AllReduceConfig, ScenarioError, validated
-from simnet.scenario.schema import NetworkConfig
+from simnet.scenario.network import NetworkConfig
 
 NETWORK = {"topology": "star", "link": {"bandwidth": "1 Gbps", "latency": "1 ms"}}
 
