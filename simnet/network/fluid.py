@@ -270,7 +270,7 @@ class FluidNetwork:
                 name = self._names[bound]
                 found[name] = found.get(name, 0.0) + seconds
                 continue
-            for name, part in _own_seconds(transfer, seconds).items():
+            for name, part in transfer.own_bounds(seconds).items():
                 if part > 0.0:
                     found[name] = found.get(name, 0.0) + part
 
@@ -284,31 +284,19 @@ class FluidNetwork:
 
     def _flow(self, transfer: Transfer, remaining: float | None = None) -> None:
         """It takes bandwidth from now on."""
-        if self._limits.ideal:
-            resources = transfer.route.resources
-            size, cap, weight = transfer.bytes, transfer.cap, transfer.weight
-            self._draining.flows.add(
-                transfer.id, resources, size, self._env.now, cap, weight, None, remaining
-            )
-            if self._changes is not None:
-                self._changes.flow_starts(transfer.id, resources, routed=True)
-            self._draining.touch()
-            return
-        path = self._limits.path(transfer)
-        self._draining.flows.add(
-            transfer.id,
-            path.resources,
-            transfer.bytes,
-            self._env.now,
-            self._limits.cap(transfer),
-            path.weight * transfer.weight,
-            path.uses,
-            remaining,
-        )
+        resources, uses = transfer.route.resources, None
+        ways: tuple[Route, ...] = ()
+        cap, weight, now = transfer.cap, transfer.weight, self._env.now
+        if not self._limits.ideal:
+            path = self._limits.path(transfer)
+            resources, uses, ways = path.resources, path.uses, path.ways
+            cap, weight = self._limits.cap(transfer), path.weight * transfer.weight
+        self._draining.flows.add(transfer.id, resources, transfer.bytes, now, cap, weight, uses, remaining)
         if transfer.rounds >= 0:
-            Alarm(self._env, partial(self._round_trip, transfer, transfer.ramp), path.rtt)
+            round_trip = self._limits.now(transfer).rtt
+            Alarm(self._env, partial(self._round_trip, transfer, transfer.ramp), round_trip)
         if self._changes is not None:
-            self._changes.flow_starts(transfer.id, path.resources, routed=True, ways=path.ways)
+            self._changes.flow_starts(transfer.id, resources, routed=True, ways=ways)
         self._draining.touch()
 
     def _stop(self, transfer: Transfer) -> float:
@@ -349,7 +337,7 @@ class FluidNetwork:
     def _settle(self, transfer: Transfer) -> None:
         """What has bound a message by itself may be something else from now on."""
         seconds = self._draining.flows.bound_seconds(transfer.id, self._env.now).get(OWN_CAP, 0.0)
-        transfer.own_seconds = _own_seconds(transfer, seconds)
+        transfer.own_seconds = transfer.own_bounds(seconds)
 
     def _reroute(self) -> None:
         """Links failed or came back: messages go on over the routes that there are now."""
@@ -406,11 +394,3 @@ class FluidNetwork:
         self._ledger.ended += 1
         if self._on_end is not None:
             self._on_end(transfer)
-
-
-def _own_seconds(transfer: Transfer, seconds: float) -> dict[str, float]:
-    """What has bound a message by itself, for `seconds` in all: what is over, and what binds it now."""
-    found = dict(transfer.own_seconds)
-    now = "slow start" if transfer.rounds >= 0 else transfer.limit
-    found[now] = found.get(now, 0.0) + seconds - sum(found.values())
-    return found

@@ -112,3 +112,10 @@ class Transfer:
             if self.latency > 0 and travelled > 0:
                 found["latency"] = travelled
         return found
+
+    def own_bounds(self, seconds: float) -> dict[str, float]:
+        """What has bound it by itself, for `seconds` in all: what is over, and what binds it now."""
+        found = dict(self.own_seconds)
+        now = "slow start" if self.rounds >= 0 else self.limit
+        found[now] = found.get(now, 0.0) + seconds - sum(found.values())
+        return found
