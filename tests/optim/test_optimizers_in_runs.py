@@ -42,7 +42,7 @@ def test_the_clock_charges_the_newton_schulz_steps(small: Small) -> None:
     model = plan.world.task.make_model()
     bound = Muon().with_layout(Layout.of(model))
     parameters = sum(value.numel() for value in model.parameters())
-    assert machine.optimizer_flops == bound.step_flops(parameters) > 100 * parameters
+    assert machine.optimizer.flops == bound.step_flops(parameters) > 100 * parameters
 
 
 @pytest.mark.parametrize("name", ["muon", "adafactor"])
