@@ -76,19 +76,20 @@ class Engine:
         programs = [
             build_program(placed(task, one, number), one, mode, dtype == "bfloat16", compile) for one in found
         ]
-        self.task = programs[0].task
-        layout = programs[0].layout
+        self._program = programs[0]
+        self.task = self._program.task
+        layout = self._program.layout
         self.optimizer = optimizer.with_layout(layout)
         self._shards = [Shard(program, self.optimizer, memory_bytes) for program in programs]
-        self._home = torch.device("cpu") if idle == "host" else programs[0].initial_params.device
-        self._initial_params = programs[0].initial_params.to(self._home)
+        self._home = torch.device("cpu") if idle == "host" else self._program.initial_params.device
+        self._initial_params = self._program.initial_params.to(self._home)
         self._initial_buffers = {
-            name: value.to(self._home) for name, value in programs[0].initial_buffers.items()
+            name: value.to(self._home) for name, value in self._program.initial_buffers.items()
         }
         self._initial_state = {**self.optimizer.init(self._initial_params), **self._initial_buffers}
         self._pending: dict[Job[Any], None] = {}
         self._settings: dict[str, str | bool | float] = {
-            "mode": programs[0].mode,
+            "mode": self._program.mode,
             "dtype": dtype or _name(layout.dtype),
             "compile": compile,
             "memory_bytes": float(self._shards[0].group_bytes),
@@ -114,7 +115,7 @@ class Engine:
     @property
     def choice(self) -> Mode:
         """How workers are batched: `stacked`, `vmap` or `loop`."""
-        return self._shards[0].program.mode
+        return self._program.mode
 
     @property
     def settings(self) -> dict[str, str | bool | float]:
@@ -124,7 +125,7 @@ class Engine:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the results should know about the mode; for the manifest."""
-        return self._shards[0].program.notes
+        return self._program.notes
 
     @property
     def initial_params(self) -> Tensor:
@@ -134,12 +135,12 @@ class Engine:
     @property
     def parameters(self) -> int:
         """Number of trainable parameters, the length of a flat vector."""
-        return self._shards[0].program.layout.parameters
+        return self._program.layout.parameters
 
     @property
     def layers(self) -> tuple[slice, ...]:
         """Where each layer of the model lies in a flat vector, in the order of its parameters."""
-        layout = self._shards[0].program.layout
+        layout = self._program.layout
         return named_layers(layout.names, layout.sizes)
 
     @property
