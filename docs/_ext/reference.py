@@ -33,8 +33,10 @@ SECTIONS = {
     "LinkConfig": "see [link](#link)",
     "NetworkConfig": "see [network](#network)",
     "NodeConfig": "node with properties",
+    "PipelineConfig": "see [pipeline](#pipeline)",
     "PartialLink": "any of the keys of [link](#link)",
     "SiteConfig": "site with properties",
+    "StageCharge": "see [below](#stagecharge)",
     "ServerConfig": "see [server](#server)",
     "StopConfig": "see [stop](#stop)",
     "TaskConfig": "see [task](#task)",
@@ -84,15 +86,18 @@ def options(kind: str, *names: str) -> str:
 
 
 def rules(kind: str) -> str:
-    """Each of one registry: `aggregations`, `gossip_rules`, `pre_aggregations` or `attacks`."""
-    from simnet import aggregation
+    """Each of one registry: `aggregations`, `gossip_rules`, `pre_aggregations`, `attacks`, `boundaries`, `codecs`."""
+    from simnet import aggregation, compression
     from simnet.faults import attacks
+    from simnet.pipeline.boundaries import boundaries
 
     registries: dict[str, Mapping[str, type[BaseModel]]] = {
         "aggregations": aggregation.aggregations,
         "gossip_rules": aggregation.gossip_rules,
         "pre_aggregations": aggregation.pre_aggregations,
         "attacks": attacks.attacks,
+        "boundaries": {name: kind for name, kind in boundaries.items() if name != "coded"},
+        "codecs": {name: kind for name, kind in compression.codecs.items() if name not in boundaries},
     }
     parts = []
     for name, model in registries[kind].items():
