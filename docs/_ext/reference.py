@@ -35,9 +35,9 @@ SECTIONS = {
     "NetworkConfig": "see [network](#network)",
     "NodeConfig": "node with properties",
     "PipelineConfig": "see [pipeline](#pipeline)",
-    "StageCharge": "see [charged activations](#stagecharge)",
     "PartialLink": "any of the keys of [link](#link)",
     "SiteConfig": "site with properties",
+    "StageCharge": "see [below](#stagecharge)",
     "ServerConfig": "see [server](#server)",
     "StopConfig": "see [stop](#stop)",
     "TaskConfig": "see [task](#task)",
@@ -286,6 +286,8 @@ def _kind(value: Schema) -> str:
         return f"`{value['const']}`"
     if "$ref" in value:
         return SECTIONS[value["$ref"].rpartition("/")[2]]
+    if isinstance(value.get("type"), list):  # a name or a mapping, as only codecs at cuts say it
+        return "a [codec](scenario.md#boundaries)"
     alternatives = [item for item in _alternatives(value) if item.get("type") != "null"]
     if any("krum" in item.get("enum", ()) for item in alternatives):
         return "an [aggregation](robust-aggregation.md#rules-for-equal-vectors)"
