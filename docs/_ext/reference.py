@@ -86,7 +86,7 @@ def options(kind: str, *names: str) -> str:
 
 
 def rules(kind: str) -> str:
-    """Each of one registry: `aggregations`, `gossip_rules`, `pre_aggregations`, `attacks`, `boundaries`, `codecs`."""
+    """Each of one registry: `aggregations`, `gossip_rules`, `attacks`, `boundaries`, `codecs` and others."""
     from simnet import aggregation, compression
     from simnet.faults import attacks
     from simnet.pipeline.boundaries import boundaries
