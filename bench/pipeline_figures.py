@@ -172,7 +172,7 @@ def bandwidth_figure(runs: Sequence[Run], folder: Path) -> Figure:
             point = crossover(x, curves[name][1], dense)
             print(f"dense is first from: {name}: {point}")
             if point is not None:
-                mark(axes, point, f"{name.split(',')[0]} = dense\n{point[0]:,.0f} Mbit/s", offset)
+                mark(axes, point, f"{name.split(',')[0]} = dense\n{point[0] / 1e3:.2g} Gbit/s", offset)
         axes.legend()
     return figure
 
@@ -200,11 +200,11 @@ def latency_figure(runs: Sequence[Run], folder: Path) -> Figure:
         axes.set_xlabel("latency of each link (ms)")
         axes.set_ylabel(f"virtual time to loss {STALENESS_TARGET} (s)")
         synchronous = curves["synchronous"][1]
-        for name in list(curves)[1:]:
+        for name, offset in (("nesterov-async", (22.0, -48.0)), ("nesterov-async, no stash", (-62.0, 44.0))):
             point = crossover(x, curves[name][1], synchronous)
             print(f"synchronous and {name} meet at: {point}")
             if point is not None:
-                mark(axes, point, f"{name} =\nsynchronous, {point[0]:.2g} ms", (-60.0, 22.0))
+                mark(axes, point, f"{name} =\nsynchronous, {point[0]:.2g} ms", offset)
         axes.legend()
     return figure
 

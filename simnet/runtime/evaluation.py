@@ -43,11 +43,13 @@ class Evaluation:
         config: EvaluateConfig,
         workers: Sequence[HasModel],
         evaluated: Sequence[HasModel],
+        stepping: int,
     ) -> None:
         self._engine = engine
         self._recorder = recorder
         self._workers = workers
         self._evaluated = evaluated
+        self._stepping = stepping  # nodes that take steps: stages, where the models are of whole pipelines
         self._seconds = config.seconds
         self._steps = config.steps
         self._next_index = 1
@@ -102,7 +104,7 @@ class Evaluation:
             self._last_models = models
         self._last = point
         steps = {node.id: node.steps for node in self._workers} if self._last_rows else {}
-        mean_steps = worker_steps / len(self._workers)
+        mean_steps = worker_steps / self._stepping
         rows = [
             (node, steps.get(node, int(mean_steps)), name, value) for node, name, value in self._last_rows
         ]

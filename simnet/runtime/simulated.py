@@ -109,7 +109,9 @@ class SimulatedRun:
         else:
             local = self._workers
             evaluated = [self.nodes[name] for name in self.members[method.evaluated_role]]
-        self._evaluation = Evaluation(engine, recorder, world.scenario.evaluate, local, evaluated)
+        self._evaluation = Evaluation(
+            engine, recorder, world.scenario.evaluate, local, evaluated, stepping=len(self._workers)
+        )
 
     def _place(self) -> tuple[dict[str, tuple[str, ...]], dict[str, SimulatedNode]]:
         """Put each role of the method on its hosts: workers on theirs, a server on the server's."""

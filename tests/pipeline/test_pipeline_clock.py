@@ -143,3 +143,10 @@ def test_continuous_pipeline_keeps_every_stage_busy(pipe):
     programs = [list(continuous(4, stage, 24)) for stage in range(4)]
     assert len(run.spans()) == sum(map(len, programs))
     assert bubble(run) == pytest.approx(3 / 27, abs=1e-9)
+
+
+def test_steps_of_a_pipeline_are_updates_of_each_stage(pipe):
+    """Not of all stages together: what curves over steps are drawn against."""
+    run = pipe("pipeline", {"microbatches": 2}, {"pipeline.replicas": 1, "stop.steps": 3})
+    steps = run.metrics("steps")
+    assert steps[steps["node"] == ""]["value"].max() == 3
