@@ -33,7 +33,9 @@ docs: install
 
 bench: install
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/pipeline.py
 	$(BIN)/python bench/overhead.py
+	$(BIN)/python bench/memory.py
 	$(BIN)/python bench/startup.py
 
 claims: install
