@@ -195,7 +195,11 @@ def simgrid_completions(python: str, mesh: Mesh, flows: int, wanted: int) -> flo
 
 def has_simgrid(python: str) -> bool:
     """Whether that Python can import SimGrid."""
-    return subprocess.run([python, "-c", "import simgrid"], capture_output=True, check=False).returncode == 0
+    try:
+        tried = subprocess.run([python, "-c", "import simgrid"], capture_output=True, check=False)
+    except OSError:  # there is no such Python
+        return False
+    return tried.returncode == 0
 
 
 def median(rounds: int, workload: Callable[[], float]) -> float:
