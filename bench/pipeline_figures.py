@@ -200,7 +200,7 @@ def latency_figure(runs: Sequence[Run], folder: Path) -> Figure:
         axes.set_xlabel("latency of each link (ms)")
         axes.set_ylabel(f"virtual time to loss {STALENESS_TARGET} (s)")
         synchronous = curves["synchronous"][1]
-        for name, offset in (("nesterov-async", (22.0, -48.0)), ("nesterov-async, no stash", (-62.0, 44.0))):
+        for name, offset in (("nesterov-async", (24.0, -30.0)), ("nesterov-async, no stash", (-62.0, 44.0))):
             point = crossover(x, curves[name][1], synchronous)
             print(f"synchronous and {name} meet at: {point}")
             if point is not None:

@@ -52,6 +52,9 @@ def test_run_prints_a_table_and_plot_draws(scenario, tmp_path):
     again = simnet("plot", tmp_path / "results", "-o", tmp_path / "elsewhere", "--target", "2.2")
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "elsewhere" / "loss.png").stat().st_size > 10_000
+    drawn = simnet("plot", tmp_path / "results", "-o", tmp_path / "lines", "--timeline", "--until", "1s")
+    assert drawn.returncode == 0, drawn.stderr
+    assert len(list((tmp_path / "lines").glob("timeline-*.png"))) == 2
 
 
 def test_set_overrides_any_key(scenario, tmp_path):
