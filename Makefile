@@ -33,6 +33,7 @@ docs: install
 
 bench: install
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/pipeline.py
 
 claims: install
 	$(BIN)/python -m pytest -m claims $(PYTEST_ARGS)

@@ -27,7 +27,7 @@ def components() -> dict[str, dict[str, type[BaseModel] | None]]:
         "datasets": {name: entry.options for name, entry in datasets.items()},
         "models": {name: entry.options for name, entry in models.items()},
         "partitions": {name: entry.options for name, entry in partitions.items()},
-        "boundaries": _boundary_models(),
+        "boundaries": dict(_boundary_models()),
     }
 
 
