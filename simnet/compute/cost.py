@@ -1,6 +1,5 @@
 """The cost model: what work and messages are charged, in seconds and bytes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from simnet.compute.devices import NO_DEVICE, DeviceProfile, resolve_device
 from simnet.compute.flops import ForwardBackward, count_task
 from simnet.compute.optimizer_step import count_optimizer_step
 from simnet.optim import Optimizer
-from simnet.scenario import ChargeAs, Scenario, ScenarioError, ServerConfig, WorkerGroup
+from simnet.scenario import ChargeAs, Scenario, ScenarioError, ServerConfig, groups_of_workers
 from simnet.tasks.synthetic import SyntheticTask
 from simnet.tasks.task import Task
 
@@ -217,13 +216,6 @@ class Work:
             step_seconds=None if worker is None else self.step_seconds,
             forward_fraction=self.forward_fraction,
         )
-
-
-def groups_of_workers(groups: Sequence[WorkerGroup], workers: int) -> list[int]:
-    """The index of each worker's group: workers are numbered group by group, one group may take the rest."""
-    sizes = [group.count if group.nodes is None else len(group.nodes) for group in groups]
-    rest = workers - sum(size for size in sizes if size is not None)
-    return [index for index, size in enumerate(sizes) for _ in range(rest if size is None else size)]
 
 
 def _batch_demand(

@@ -7,10 +7,9 @@ from math import floor
 import torch
 from torch import Tensor
 
-from simnet.compute.cost import groups_of_workers
 from simnet.compute.devices import DeviceProfile, resolve_device
 from simnet.optim import Optimizer
-from simnet.scenario import Problem, Scenario, ScenarioError, ServerConfig
+from simnet.scenario import Problem, Scenario, ScenarioError, ServerConfig, groups_of_workers
 from simnet.tasks.task import Task
 from simnet.units import format_bytes
 

@@ -5,6 +5,7 @@ from simnet.scenario.device_files import read_device
 from simnet.scenario.errors import MISSING, Path, Problem, ScenarioError, describe, nearest, shown
 from simnet.scenario.expect import Comparison, Expectation, Measurements, Outcome, parse_expectation
 from simnet.scenario.fields import Bandwidth, Component, Integer, Number, Positive, PositiveInteger
+from simnet.scenario.groups import groups_of_workers
 from simnet.scenario.interval import Interval
 from simnet.scenario.jsonschema import json_schema
 from simnet.scenario.library import (
@@ -80,6 +81,7 @@ __all__ = [
     "expand",
     "find_network",
     "find_scenario",
+    "groups_of_workers",
     "json_schema",
     "library_folder",
     "library_names",

@@ -119,6 +119,9 @@ class WorkerGroup(Section):
     speed: Annotated[Number, Field(gt=0)] = Field(
         1.0, description="Speed relative to the device; 0.5 is half as fast."
     )
+    batch_size: PositiveInteger | None = Field(
+        None, description="Samples per step of each of them; that of the task if not given."
+    )
     uplink: BandwidthValue | None = Field(None, description="Bandwidth limit of what each of them sends.")
     downlink: BandwidthValue | None = Field(
         None, description="Bandwidth limit of what each of them receives."

@@ -1,11 +1,23 @@
 """From a scenario to its task."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from simnet.scenario import Problem, Scenario, ScenarioError, choose, load_plugin, nearest, one_of, validated
+from simnet.scenario import (
+    Problem,
+    Scenario,
+    ScenarioError,
+    choose,
+    groups_of_workers,
+    load_plugin,
+    nearest,
+    one_of,
+    validated,
+)
 from simnet.scenario.validate import PLUGIN
+from simnet.tasks.batches import KeyedBatches
 from simnet.tasks.entry import Options
 from simnet.tasks.registry import tasks
 from simnet.tasks.task import Task
@@ -25,7 +37,35 @@ def build_task(scenario: Scenario, device: torch.device, workers: int) -> Task:
     entry = choose(name, tasks, ("task", "name"), "task")
     _no_unknown_keys(scenario.task.options, entry.options, tuple(type(scenario.task).model_fields))
     options = validated(entry.options, scenario.task.options, ("task",))
-    return entry.build(options, scenario, workers, device)
+    return _with_own_batch_sizes(entry.build(options, scenario, workers, device), scenario)
+
+
+def _with_own_batch_sizes(task: Task, scenario: Scenario) -> Task:
+    """`task`, with the batch sizes that groups of workers have of their own."""
+    own = [index for index, group in enumerate(scenario.workers) if group.batch_size is not None]
+    if not own:
+        return task
+    if scenario.pipeline is not None or not isinstance(task.source, KeyedBatches):
+        why = "a pipeline's microbatches have one size" if scenario.pipeline else "the task has no batches"
+        raise ScenarioError.at(
+            ("workers", own[0], "batch_size"),
+            why,
+            given=scenario.workers[own[0]].batch_size,
+            expected="no such key",
+        )
+    if scenario.task.batch_size == "full":
+        raise ScenarioError.at(
+            ("workers", own[0], "batch_size"),
+            "`task.batch_size` is full: every worker takes all its samples",
+            given=scenario.workers[own[0]].batch_size,
+            expected="a number in `task.batch_size`",
+        )
+    groups = [scenario.workers[index] for index in groups_of_workers(scenario.workers, task.workers)]
+    sizes = tuple(
+        size if group.batch_size is None else group.batch_size
+        for group, size in zip(groups, task.batch_sizes, strict=True)
+    )
+    return replace(task, batch_sizes=sizes, source=replace(task.source, batch_sizes=sizes))
 
 
 def _no_unknown_keys(given: dict[str, Any], options: type[Options], shared: tuple[str, ...]) -> None:

@@ -27,7 +27,7 @@ class Task:
     name: str
     """The task's name in the scenario."""
     batch_sizes: tuple[int, ...]
-    """Samples in one batch of each worker; all equal, unless the scenario says `batch_size: full`."""
+    """Samples in one batch of each worker; all equal, unless the scenario says otherwise."""
     samples: tuple[int, ...]
     """Training samples that each worker owns."""
     make_model: Callable[[], nn.Module]
@@ -56,7 +56,7 @@ class Task:
     def batch_size(self) -> int:
         """The batch size of every worker.
 
-        Raises `ValueError` where workers differ (`batch_size: full`): use `batch_sizes` there.
+        Raises `ValueError` where workers differ: use `batch_sizes` there.
         """
         if len(set(self.batch_sizes)) != 1:
             raise ValueError(f"the workers' batch sizes differ: {self.batch_sizes}")
