@@ -30,7 +30,7 @@ class PieceRows:
         self._piece = piece = jobs[0].piece
         self._codec = jobs[0].codec
         self._requests = [job.samples for job in jobs]
-        params = shard.stacked([job.params for job in jobs])
+        params = _together(shard, [job.params for job in jobs])
         self.gradient = torch.empty_like(params)
         # One leaf per parameter: differentiating slices of one flat buffer would pad each with zeros.
         self._leaves = [view.detach().requires_grad_() for view in self._views(params)]
@@ -100,6 +100,18 @@ class PieceRows:
             if slot.data_ptr() != value.data_ptr():
                 slot.copy_(value)
         return None if self._received is None else found[-1]
+
+
+def _together(shard: Shard, rows: Sequence[Tensor]) -> Tensor:
+    """Rows `[d]` as `[n, d]`, to be read only: the buffer that they are the rows of, or a new one."""
+    whole = rows[0]._base
+    if whole is None or whole.shape != (len(rows), len(rows[0])) or whole.device != shard.device:
+        return shard.stacked(rows)
+    step = whole.stride(0) * whole.element_size()
+    for index, row in enumerate(rows):
+        if row._base is not whole or row.data_ptr() != whole.data_ptr() + index * step:
+            return shard.stacked(rows)
+    return whole
 
 
 def given(value: Tensor | None) -> Tensor:

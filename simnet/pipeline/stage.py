@@ -103,7 +103,7 @@ class Stage:
         parts = [part for part in self._gradients if part is not None]
         total = parts[0] if len(parts) == 1 else torch.cat(parts)
         self._gradients = [None] * self.node.chunks
-        return total / len(self._versions)
+        return total if len(self._versions) == 1 else total / len(self._versions)
 
     async def update(self, gradient: Tensor, optimizer: Optimizer | None = None) -> None:
         """One optimizer step: the next version. Records the staleness of what is in the gradient."""
