@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from simnet.aggregation.pre_aggregation import Mixture, PreAggregation
+from simnet.aggregation.pre_aggregation import AssumesByzantine, Mixture, PreAggregation
 
 
 class Clipping(PreAggregation):
@@ -27,7 +27,7 @@ class Clipping(PreAggregation):
         return 3.0 * n * d
 
 
-class AdaptiveRobustClipping(PreAggregation):
+class AdaptiveRobustClipping(AssumesByzantine):
     """ARC: clips the `k = floor(2 f (n - f) / n)` longest vectors to the norm of the next longest one.
 
     Allouah et al., "Adaptive Gradient Clipping for Robust Federated Learning" (ICLR 2025,
@@ -36,24 +36,11 @@ class AdaptiveRobustClipping(PreAggregation):
     """
 
     name: ClassVar[str] = "arc"
-    needs_f: ClassVar[bool] = True
-
-    f: int | None = Field(
-        default=None,
-        ge=0,
-        description="Byzantine vectors assumed; the f of the rule if not given.",
-    )
 
     def mix(self, vectors: Tensor, f: int | None = None, rng: np.random.Generator | None = None) -> Mixture:
         """Vectors `[..., n, d]`, the longest of them shorter; `ValueError` unless `n > 2f`."""
-        assumed = self.f if self.f is not None else f
         n = vectors.shape[-2]
-        if assumed is None:
-            raise ValueError("arc needs f: the number of Byzantine vectors to assume")
-        if n <= 2 * assumed:
-            raise ValueError(
-                f"arc with f = {assumed} needs at least {2 * assumed + 1} vectors (n > 2f), got {n}"
-            )
+        assumed = self.assumed(n, f)
         clipped = 2 * assumed * (n - assumed) // n
         norms = torch.linalg.vector_norm(vectors, dim=-1)
         radius = norms.sort(dim=-1).values[..., n - clipped - 1].unsqueeze(-1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from pydantic import Field
 from torch import Tensor
 
 from simnet.aggregation.named import Named
@@ -42,3 +43,26 @@ class PreAggregation(Named, ABC):
     def outputs(self, n: int) -> int:
         """How many vectors come out when `n` go in."""
         return n
+
+
+class AssumesByzantine(PreAggregation):
+    """A pre-aggregator for at most `f` Byzantine vectors of more than twice as many."""
+
+    needs_f: ClassVar[bool] = True
+
+    f: int | None = Field(
+        default=None,
+        ge=0,
+        description="Byzantine vectors assumed; the f of the rule if not given.",
+    )
+
+    def assumed(self, n: int, f: int | None) -> int:
+        """Its own `f`, or that of the rule; `ValueError` if there is none, or unless `n > 2f`."""
+        assumed = self.f if self.f is not None else f
+        if assumed is None:
+            raise ValueError(f"{self.name} needs f: the number of Byzantine vectors to assume")
+        if n <= 2 * assumed:
+            raise ValueError(
+                f"{self.name} with f = {assumed} needs at least {2 * assumed + 1} vectors (n > 2f), got {n}"
+            )
+        return assumed

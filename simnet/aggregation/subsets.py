@@ -19,16 +19,9 @@ MOST_SUBSETS = 200_000
 _AT_ONCE = 4096
 
 
-class MinimumDiameter(Aggregation):
-    """MDA: mean of the `n - f` vectors whose largest distance between two of them is smallest.
+class EverySubset(Aggregation):
+    """A rule that tries all subsets of `n - f` vectors."""
 
-    El Mhamdi et al., "SGD: Decentralized Byzantine Resilience" (2019); as a rule with a guarantee in
-    Farhadkhani et al., "Byzantine Machine Learning Made Easy by Resilient Averaging of Momentums" (ICML
-    2022). Of several such subsets, the one with the smallest sum of squared distances. The number of subsets,
-    `n! / (f! (n - f)!)`, limits it to few vectors.
-    """
-
-    name: ClassVar[str] = "mda"
     condition: ClassVar[str] = "n > 2f"
     batched: ClassVar[bool] = False
 
@@ -43,6 +36,18 @@ class MinimumDiameter(Aggregation):
         """Raise `ValueError` for too few vectors, or for more subsets than `MOST_SUBSETS`."""
         super().check(n)
         check_subsets(self.name, n, self.f)
+
+
+class MinimumDiameter(EverySubset):
+    """MDA: mean of the `n - f` vectors whose largest distance between two of them is smallest.
+
+    El Mhamdi et al., "SGD: Decentralized Byzantine Resilience" (2019); as a rule with a guarantee in
+    Farhadkhani et al., "Byzantine Machine Learning Made Easy by Resilient Averaging of Momentums" (ICML
+    2022). Of several such subsets, the one with the smallest sum of squared distances. The number of subsets,
+    `n! / (f! (n - f)!)`, limits it to few vectors.
+    """
+
+    name: ClassVar[str] = "mda"
 
     def _combine(self, vectors: Tensor, context: Context) -> Aggregate:
         n, d = vectors.shape
@@ -66,7 +71,7 @@ class MinimumDiameter(Aggregation):
         return pair_flops(n, d) + math.comb(n, self.f) * k * (k - 1) / 2 + k * d
 
 
-class SmallestEigenvalue(Aggregation):
+class SmallestEigenvalue(EverySubset):
     """SMEA: mean of the `n - f` vectors whose covariance has the smallest largest eigenvalue.
 
     Allouah et al., "On the Privacy-Robustness-Utility Trilemma in Distributed Learning" (ICML 2023). The
@@ -74,20 +79,6 @@ class SmallestEigenvalue(Aggregation):
     """
 
     name: ClassVar[str] = "smea"
-    condition: ClassVar[str] = "n > 2f"
-    batched: ClassVar[bool] = False
-
-    f: int = Field(default=1, ge=0, description="Byzantine vectors assumed; n > 2f.")
-
-    @property
-    def fewest(self) -> int:
-        """`2f + 1`."""
-        return 2 * self.f + 1
-
-    def check(self, n: int) -> None:
-        """Raise `ValueError` for too few vectors, or for more subsets than `MOST_SUBSETS`."""
-        super().check(n)
-        check_subsets(self.name, n, self.f)
 
     def _combine(self, vectors: Tensor, context: Context) -> Aggregate:
         n, d = vectors.shape

@@ -23,6 +23,7 @@ from simnet.compute.shard import Shard
 from simnet.compute.steps import PartialSteps
 
 T = TypeVar("T")
+W = TypeVar("W", GradientJob, LossJob)
 
 JOINT_PARAMETER_BYTES = {"cpu": 16 * 2**20}
 """Parameters that one joint computation takes at most. On a CPU more workers are slower together than in
@@ -47,20 +48,22 @@ def run_training(shard: Shard, jobs: Sequence[TrainJob]) -> None:
 
 def run_gradients(shard: Shard, jobs: Sequence[GradientJob]) -> None:
     """Run gradient jobs, batch size by batch size."""
-    sizes = shard.program.task.batch_sizes
-    for size in sorted({sizes[job.worker] for job in jobs}):
-        group = [job for job in jobs if sizes[job.worker] == size]
-        for part in chunks(group, rows_in_group(shard, size, 0)):
-            _gradients(shard, part)
+    for part in _by_batch_size(shard, jobs):
+        _gradients(shard, part)
 
 
 def run_losses(shard: Shard, jobs: Sequence[LossJob]) -> None:
     """Run loss jobs, batch size by batch size."""
+    for part in _by_batch_size(shard, jobs):
+        _losses(shard, part)
+
+
+def _by_batch_size(shard: Shard, jobs: Sequence[W]) -> Iterator[Sequence[W]]:
+    """Jobs that may run together: of one batch size, as many as fit into memory."""
     sizes = shard.program.task.batch_sizes
     for size in sorted({sizes[job.worker] for job in jobs}):
         group = [job for job in jobs if sizes[job.worker] == size]
-        for part in chunks(group, rows_in_group(shard, size, 0)):
-            _losses(shard, part)
+        yield from chunks(group, rows_in_group(shard, size, 0))
 
 
 def run_steps(shard: Shard, jobs: Sequence[StepJob]) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from simnet.compute.demand import NOTHING
 from simnet.compute.flops import ForwardBackward, count_demand, count_flops
+from simnet.compute.kept import kept_for_backward
 from simnet.compute.layout import Layout
 from simnet.compute.pieces import Piece, PieceCost, balanced
 from simnet.scenario import ScenarioError
@@ -115,16 +116,8 @@ def _forward(
     blocks: nn.Module, inputs: Tensor, loss: Callable[[Tensor], Tensor] | None
 ) -> tuple[Tensor, float]:
     """Outputs, and the bytes that autograd keeps for the backward pass, the inputs included."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in blocks.parameters()}
-    kept = {inputs.untyped_storage().data_ptr(): inputs.untyped_storage().nbytes()}
-
-    def pack(saved: Tensor) -> Tensor:
-        storage = saved.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return saved
-
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
+    with torch.enable_grad(), kept_for_backward(blocks) as kept:
+        kept[inputs.untyped_storage().data_ptr()] = inputs.untyped_storage().nbytes()
         outputs = blocks(inputs)
         end = outputs if loss is None else loss(outputs)
     del end

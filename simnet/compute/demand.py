@@ -44,7 +44,15 @@ NOTHING = Demand()
 _NAMES = tuple(field.name for field in fields(Demand))
 
 
-class TrafficCounter(TorchDispatchMode):
+class CountingMode(TorchDispatchMode):
+    """Sees every operation of torch while it is active, without loading the compiler of `torch.compile`."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # there is nothing to skip, and saying how would load the compiler, for seconds
+
+
+class TrafficCounter(CountingMode):
     """While it is active, counts operations, and the bytes of the tensors that go in and come out of them.
 
     A view (a reshape, a transpose, a slice) is an operation without bytes. What happens inside of an
@@ -56,10 +64,6 @@ class TrafficCounter(TorchDispatchMode):
         super().__init__()
         self.demand = Demand()
         """What has been counted so far; it has no FLOPs."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # saying how to skip would load the compiler, for seconds
 
     def __torch_dispatch__(
         self,
@@ -103,17 +107,13 @@ def peak_bytes(work: Callable[[], object]) -> int:
     return live.peak
 
 
-class _LiveTensors(TorchDispatchMode):
+class _LiveTensors(CountingMode):
     """Follows the storages that operations make, from their making to their end."""
 
     def __init__(self) -> None:
         super().__init__()
         self.peak = self._now = 0
         self._storages: dict[int, int] = {}
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # saying how to skip would load the compiler, for seconds
 
     def __torch_dispatch__(
         self,

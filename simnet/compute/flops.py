@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
-from simnet.compute.demand import Demand, TrafficCounter
+from simnet.compute.demand import CountingMode, Demand, TrafficCounter
 from simnet.tasks.task import Task
 
 Loss = Callable[[Tensor], Tensor]
@@ -31,7 +30,7 @@ class ForwardBackward:
         return self.forward + self.backward
 
 
-class FlopCounter(TorchDispatchMode):
+class FlopCounter(CountingMode):
     """Adds up the FLOPs of what is computed within it, by the formulas of `torch.utils.flop_counter`.
 
     Torch's own `FlopCounterMode` gives the same number. It keeps a tally per module, and loads the compiler
@@ -41,10 +40,6 @@ class FlopCounter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.flops = 0.0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # there is nothing to skip, and saying how would load the compiler
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import floor
 
 import torch
-from torch import Tensor
 
 from simnet.compute.devices import DeviceProfile, resolve_device
+from simnet.compute.kept import kept_for_backward
 from simnet.optim import Optimizer
 from simnet.scenario import Problem, Scenario, ScenarioError, ServerConfig, groups_of_workers
 from simnet.tasks.task import Task
@@ -141,20 +141,8 @@ def _activations(task: Task) -> float:
     """Bytes that autograd keeps of one sample between forward and backward, on the plain model."""
     model = task.make_model().train()
     inputs, targets = task.batches(0, 0, 1)
-    parameters = {value.untyped_storage().data_ptr() for value in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def pack(value: Tensor) -> Tensor:
-        storage = value.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return value
-
     devices = [inputs.device] if inputs.is_cuda else []
-    with (
-        torch.random.fork_rng(devices),
-        torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value),
-    ):
+    with torch.random.fork_rng(devices), kept_for_backward(model) as kept:
         loss = task.loss(model(inputs[0]), targets[0]).mean()
     del loss
     return sum(kept.values()) / max(1, inputs.shape[1])

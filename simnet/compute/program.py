@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from simnet.compute.kept import kept_for_backward
 from simnet.compute.layout import Layout
 from simnet.scenario import ScenarioError
 from simnet.streams import Streams
@@ -258,19 +259,10 @@ class _Trial(NamedTuple):
 
 def _try_plain(task: Task, model: nn.Module, device: torch.device) -> _Trial:
     inputs, targets = task.batches(0, 0, 1)
-    parameters = {value.untyped_storage().data_ptr() for value in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def pack(value: Tensor) -> Tensor:
-        storage = value.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            kept[storage.data_ptr()] = max(kept.get(storage.data_ptr(), 0), storage.nbytes())
-        return value
-
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         before = _random_state(device)
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        with kept_for_backward(model) as kept:
             loss = task.loss(model(inputs[0]), targets[0]).mean()
         random = not torch.equal(before, _random_state(device))
     del loss

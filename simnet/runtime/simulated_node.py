@@ -133,7 +133,7 @@ class SimulatedNode(Node):
             raise ValueError("train() takes either steps or until")
         if on_layer is not None and (until is not None or not self._run.engine.layerwise_steps):
             reason = (
-                "until" if until is not None else "an optimizer with clip_norm, which needs all gradients"
+                "until" if until is not None else "an optimizer that needs all gradients (clip_norm, muon)"
             )
             raise ValueError(f"train() cannot step layer by layer (on_layer) with {reason}")
         if steps is not None and steps < 1:

@@ -12,7 +12,15 @@ from simnet.faults.attacks.attack import InformedAttack, View
 Direction = Literal["unit", "std", "sign"]
 
 
-class MinMax(InformedAttack):
+class Pushed(InformedAttack):
+    """An attack that goes from the honest mean along a perturbation `p`."""
+
+    direction: Direction = Field(
+        default="std", description="p: unit (-mu / |mu|), std (-sigma) or sign (-sign mu)."
+    )
+
+
+class MinMax(Pushed):
     """`mu + g p` with the largest `g` at which it is no further from any honest vector than two of them are.
 
     Shejwalkar and Houmansadr, "Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses
@@ -21,10 +29,6 @@ class MinMax(InformedAttack):
     """
 
     name: ClassVar[str] = "min-max"
-
-    direction: Direction = Field(
-        default="std", description="p: unit (-mu / |mu|), std (-sigma) or sign (-sign mu)."
-    )
 
     def craft(self, view: View) -> Tensor:
         """`mu + g p`; `ValueError` if fewer than two vectors are known."""
@@ -41,7 +45,7 @@ class MinMax(InformedAttack):
         return mean + roots.min().clamp_min(0.0) * push
 
 
-class MinSum(InformedAttack):
+class MinSum(Pushed):
     """`mu + g p` with the largest `g` at which the sum of its squared distances is like an honest vector's.
 
     Shejwalkar and Houmansadr (NDSS 2021): at most the largest such sum of an honest vector. `g` is exact,
@@ -49,10 +53,6 @@ class MinSum(InformedAttack):
     """
 
     name: ClassVar[str] = "min-sum"
-
-    direction: Direction = Field(
-        default="std", description="p: unit (-mu / |mu|), std (-sigma) or sign (-sign mu)."
-    )
 
     def craft(self, view: View) -> Tensor:
         """`mu + g p`; `ValueError` if fewer than two vectors are known."""

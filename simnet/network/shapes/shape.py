@@ -1,5 +1,6 @@
 """What a kind of topology makes: nodes and cables, which know nothing of workers or routes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -78,7 +79,7 @@ class Setting:
     """Where files are looked for."""
 
 
-class TopologyKind(BaseModel):
+class TopologyKind(BaseModel, ABC):
     """Options of one kind of topology."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,9 +87,9 @@ class TopologyKind(BaseModel):
     makes_server_host: ClassVar[bool] = False
     """Whether a server that is not placed by name gets a host of its own."""
 
+    @abstractmethod
     def shape(self, setting: Setting) -> Shape:
         """The nodes and cables; raises `ScenarioError` where options contradict each other or leave gaps."""
-        raise NotImplementedError
 
 
 class Counted(TopologyKind):
