@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
 from simnet.compute import CostModel, Engine, Layout, TimingEngine, check_memory, count_gradient_flops
+from simnet.faults import build_faults
 from simnet.network import Topology, build_topology
 from simnet.network.kept_files import KeptFiles, kept_files
 from simnet.optim import Optimizer, OptimizerConfig
@@ -105,7 +106,8 @@ def _plans(scenario: Scenario) -> list[Plan]:
                 bound = _bound(_given(optimizer), task, ("task", "optimizer"))
                 method = _with_bound_optimizers(method, task, index)
                 check_memory(scenario, task, bound, served=True in topologies)
-            world = World(alone, topology, task, CostModel.of(alone, task, bound, topology))
+            cost = CostModel.of(alone, task, bound, topology)
+            world = World(alone, topology, task, cost, faults=build_faults(alone, topology))
         else:  # whose stages bind optimizers to their own parameters
             _check_stages(alone, method, index)
             world = _pipeline_world(alone, method, topology, task, optimizer)
@@ -147,6 +149,7 @@ def _pipeline_world(
         task,
         cost,
         build_pipeline(scenario, method, task, cost, optimizer, topology.workers),
+        build_faults(scenario, topology),
     )
 
 

@@ -31,6 +31,7 @@ SECTIONS = {
     "AccessConfig": "see [access links](#accessconfig)",
     "ExplicitLink": "links",
     "ExplicitRoute": "see [routes](#explicitroute)",
+    "FaultsConfig": "see [faults](#faults)",
     "LinkConfig": "see [link](#link)",
     "NetworkConfig": "see [network](#network)",
     "NodeConfig": "node with properties",

@@ -1,1 +1,5 @@
-"""What goes wrong: Byzantine attacks."""
+"""What goes wrong: stragglers, churn, broken links, Byzantine attacks."""
+
+from simnet.faults.faults import NO_FAULTS, Faults, build_faults
+
+__all__ = ["NO_FAULTS", "Faults", "build_faults"]

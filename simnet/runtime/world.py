@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 from simnet.compute import CostModel
+from simnet.faults import NO_FAULTS, Faults
 from simnet.network import Topology
 from simnet.runtime.node import Node
 from simnet.runtime.pipeline_world import PipelineWorld
@@ -32,6 +33,7 @@ class World:
     cost: CostModel
     pipeline: PipelineWorld | None = None
     """For methods with the role `stage`."""
+    faults: Faults = NO_FAULTS
 
 
 @dataclass(frozen=True, slots=True)

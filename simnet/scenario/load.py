@@ -9,6 +9,7 @@ from typing import Any
 
 from simnet.scenario.device_files import with_device_files
 from simnet.scenario.errors import Path, Problem, ScenarioError, describe
+from simnet.scenario.faults import FaultsConfig
 from simnet.scenario.library import find_network, find_scenario
 from simnet.scenario.overrides import with_overrides
 from simnet.scenario.schema import Scenario
@@ -183,6 +184,8 @@ def canonical(scenario: Scenario, instead: Mapping[Path, str] | None = None) -> 
 
 def _stated(scenario: Scenario, instead: Mapping[Path, str]) -> dict[str, Any]:
     stated: dict[str, Any] = scenario.model_dump(mode="json")
+    if scenario.faults == FaultsConfig():  # no faults are the same as no section
+        stated.pop("faults", None)
     for path, text in instead.items():
         place: Any = stated
         for part in path[:-1]:

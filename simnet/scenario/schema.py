@@ -26,6 +26,7 @@ from pydantic import (
 from simnet.scenario.engine import EngineConfig
 from simnet.scenario.errors import Path, Problem, ScenarioError, describe
 from simnet.scenario.expect import parse_expectation
+from simnet.scenario.faults import FaultsConfig
 from simnet.scenario.fields import (
     Bandwidth,
     BytesEach,
@@ -343,6 +344,7 @@ class Scenario(Section):
     pipeline: PipelineConfig | None = Field(
         None, description="How the model is cut into stages, for algorithms that train it as a pipeline."
     )
+    faults: FaultsConfig = Field(FaultsConfig(), description="What goes wrong; nothing if not given.")
     task: TaskConfig = Field(description="What is learned.")
     algorithms: Annotated[tuple[AlgorithmEntry, ...], Field(min_length=1)] = Field(
         description="The algorithms to compare, each with its hyperparameters."

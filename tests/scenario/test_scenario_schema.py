@@ -114,7 +114,7 @@ def test_a_scenario_does_not_change() -> None:
         ),
         ("workers.sped", 2, "workers.sped", "unknown key", "one of count, nodes", "speed"),
         ("stop.tim", 2, "stop.tim", "unknown key", "one of time, steps", "time"),
-        ("faults", {}, "faults", "unknown key", "one of name", ""),
+        ("weather", {}, "weather", "unknown key", "one of name", ""),
         ("batch", {}, "batch", "unknown key", "one of name", ""),
         ("network.link.bandwidth", 100, "network.link.bandwidth", "a number without a unit", "100 Mbps", ""),
         (

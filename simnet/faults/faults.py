@@ -1,0 +1,22 @@
+"""All faults of one run, drawn before it starts: the same for every algorithm under one seed."""
+
+from dataclasses import dataclass
+
+from simnet.network import Topology
+from simnet.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What goes wrong in a run, and when."""
+
+
+NO_FAULTS = Faults()
+
+
+def build_faults(scenario: Scenario, topology: Topology) -> Faults:
+    """The faults of `scenario` on the hosts of `topology`: a pure function of both and the seed.
+
+    Raises :class:`~simnet.scenario.ScenarioError` where a fault names what the network does not have.
+    """
+    return NO_FAULTS
