@@ -19,6 +19,7 @@ from simnet.results import Recorder
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
+from simnet.runtime.lifecycle import Lifecycle
 from simnet.runtime.node import Cancelled, Encoded, Message
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
@@ -93,6 +94,7 @@ class SimulatedRun:
         self.worker_steps = 0
         self._group_numbers: dict[tuple[str, ...], int] = {}
         self.members, self.nodes = self._place()
+        self.lifecycle = Lifecycle(self, method.roles())
         self.collectives = Collectives(
             world.scenario.network,
             world.topology,
@@ -156,8 +158,7 @@ class SimulatedRun:
             return self._run()
 
     def _run(self) -> Outcome:
-        roles = self._method.roles()
-        mains = {name: self.start(roles[node.role](node), name) for name, node in self.nodes.items()}
+        self.lifecycle.begin()
         self._evaluation.stage(0.0, 0, 0.0)
         self._report()
         env, events, target = self.env, 0, inf
@@ -177,7 +178,7 @@ class SimulatedRun:
             if events > STUCK_EVENTS:
                 raise InvariantError(f"{STUCK_EVENTS} events at {env.now} s without the clock moving")
             env.step()
-        unfinished = [name for name, main in mains.items() if not main.done]
+        unfinished = self.lifecycle.unfinished
         if upcoming == inf and unfinished and not self._spent():
             raise DeadlockError(self._who_waits_for_what(unfinished))
         return self._close(self._end(upcoming, target, unfinished))
@@ -268,18 +269,21 @@ class SimulatedRun:
     ) -> SimulatedTask[T]:
         """Run a coroutine as a SimPy process; arguments as of `SimulatedTask`."""
         task = SimulatedTask(self.env, coroutine, owner, keep_errors=keep_errors)
+        if owner is not None:
+            task.incarnation = self.nodes[owner].incarnation
         self._tasks[task] = None
         task.event.callbacks.append(lambda _: self._tasks.pop(task, None))
         return task
 
     def fail(self, node_id: str) -> None:
-        """A node goes down now (see :class:`Failures`). Raises `ValueError` unless it is there and up."""
-        self.failures.fail(node_id)
+        """A node goes down now (see :class:`Lifecycle`). Raises `ValueError` unless it is there and up."""
+        self.lifecycle.down(node_id)
 
-    def end_tasks(self, node_id: str) -> None:
-        """Cancel all coroutines of a node."""
-        for task in [task for task in self._tasks if task.owner == node_id]:
-            task.cancel()
+    def end_tasks(self, node_id: str, incarnation: int) -> None:
+        """End all coroutines of one life of a node."""
+        for task in list(self._tasks):
+            if task.owner == node_id and task.incarnation == incarnation:
+                task.go_down()
 
     def group_number(self, members: tuple[str, ...]) -> int:
         """A number for a group, the same each time: tags with thousands of names are slow to compare."""
@@ -332,6 +336,7 @@ class SimulatedRun:
         except Cancelled:
             if entry in self._finishing:
                 self._finishing.remove(entry)
+                node.waste_result()
             raise
 
     def _flush(self, _: simpy.Event) -> None:
