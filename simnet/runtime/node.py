@@ -51,6 +51,14 @@ class Cancelled(BaseException):
     """Raised inside a task at its `await` when :meth:`Task.cancel` was called on it."""
 
 
+class NodeDown(Cancelled):
+    """Raised at every `await` of a node's own code when that node goes down.
+
+    Whatever the code does then, it does nothing more: its tasks end. Should the node come up again, the
+    coroutine of its role starts anew, with :attr:`Node.incarnation` one higher.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A payload that knows its own size: what a codec made, or a share of a larger tensor.
@@ -114,7 +122,8 @@ OnLayer = Callable[[slice, Tensor], None]
 class Task(ABC, Generic[T]):
     """A coroutine that runs beside its parent; awaiting it gives its return value or raises its error.
 
-    A :class:`GroupChanged` (or `PeerLost`) is kept until the task is awaited; any other error that nobody awaits ends the run.
+    A :class:`GroupChanged` (or `PeerLost`) is kept until the task is awaited; any other error that nobody
+    awaits ends the run.
     """
 
     @abstractmethod
@@ -152,7 +161,11 @@ class Node(ABC):
     """Where each layer of the model lies in a flat vector, first layer first; with `charge_as.layers` so many
     equal ones."""
     version: int
-    """Travels with every message; an algorithm that measures staleness counts its updates here."""
+    """Travels with every message; an algorithm that measures staleness counts its updates here. 0 again after
+    a crash that lost the node's memory."""
+    incarnation: int
+    """How often it has come up since the run began: 0 from the start on, 1 for one that joined later or that
+    came back after it went down, and so on."""
 
     @property
     @abstractmethod
@@ -202,6 +215,13 @@ class Node(ABC):
     @abstractmethod
     def members(self, role: str) -> tuple[str, ...]:
         """All nodes that play `role`, in rank order; `KeyError` if the method has no such role."""
+
+    @abstractmethod
+    def up(self, role: str | None = None) -> tuple[str, ...]:
+        """The members of a role (default: its own) that this node does not know to be down, in rank order.
+
+        It is one of them itself. Others that went down a moment ago are still among them.
+        """
 
     @property
     @abstractmethod
@@ -305,8 +325,8 @@ class Node(ABC):
     ) -> Tensor:
         """The mean (or sum) of the members' tensors, the same bits at each of them.
 
-        `group` names the members (default: those of the :attr:`view`); every member must call it, with tensors of one
-        shape. Which algorithm runs is the scenario's `network.all_reduce`. This and the other collectives
+        `group` names the members (default: those of the :attr:`view`); every member must call it, with tensors
+        of one shape. Which algorithm runs is the scenario's `network.all_reduce`. This and the other collectives
         raise `ValueError` if this node is not in the group, :class:`PeerLost` if a member goes down
         before this node has its result, and :class:`GroupChanged` when a new view was asked for.
         """
@@ -371,7 +391,8 @@ class Node(ABC):
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
         """Run a coroutine beside this one; how overlap of communication and computation is written.
 
-        Its :class:`GroupChanged` (or `PeerLost`) is raised where the task is awaited, and lost if it never is.
+        Its :class:`GroupChanged` (or `PeerLost`) is raised where the task is awaited, and lost if it never
+        is.
         """
 
     @abstractmethod

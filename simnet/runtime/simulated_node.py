@@ -81,9 +81,16 @@ class SimulatedNode(Node):
         self.layers = run.layers
         self.rng = run.streams.generator("node", id)
         self.version = 0
+        self.incarnation = 0
+        self.keeps_disk = False
+        """Whether what it has at a safe point is there again after a crash."""
+        self._disk: tuple[Tensor, Any, int] | None = None
         self.steps = 0
         self.batches_drawn = 0
         self.busy_seconds = 0.0
+        self.wasted_seconds = 0.0
+        """Of these, seconds of computations that were cut off, or whose result nobody had."""
+        self._last_seconds = 0.0
         self._computing: tuple[str, float] | None = None
         self._sleepers = 0
         self.waiting_for: dict[int, Waiting] = {}
@@ -114,12 +121,12 @@ class SimulatedNode(Node):
     def members(self, role: str) -> tuple[str, ...]:
         return self._run.members[role]
 
+    def up(self, role: str | None = None) -> tuple[str, ...]:
+        return self._run.failures.seen_up(self.id, self._run.members[role or self.role])
+
     @property
     def view(self) -> View:
-        if self._view is None:
-            members = self.members(self.role)
-            self._view = View(0, members, members[0], 0, (), over=False)
-        return self._view
+        return self._run.views.first(self.role) if self._view is None else self._view
 
     @property
     def regrouping(self) -> bool:
@@ -151,6 +158,8 @@ class SimulatedNode(Node):
 
     @property
     def running(self) -> bool:
+        if self.keeps_disk:
+            self._disk = self._memory
         return self._run.may_continue(self)
 
     # -- computation ----------------------------------------------------------------------------------
@@ -300,7 +309,7 @@ class SimulatedNode(Node):
                 on_layer(layer, vector[layer])
         except Cancelled:
             self._run.engine.withdraw(job)
-            self.stop_computing()
+            self.cut_computation()
             raise
         self.stop_computing()
         return result
@@ -312,7 +321,7 @@ class SimulatedNode(Node):
         try:
             await self.wait(self._env.timeout(seconds), name)
         except Cancelled:
-            self.stop_computing()
+            self.cut_computation()
             raise
         self.stop_computing()
 
@@ -321,27 +330,64 @@ class SimulatedNode(Node):
         """Whether this node computes or sleeps, as opposed to waiting for others."""
         return self._computing is not None or self._sleepers > 0
 
-    def stop_computing(self) -> None:
-        """Account for the computation under way, as far as it has come."""
-        if self._computing is not None:
-            name, started = self._computing
-            self._computing = None
-            self._computed(name, started, self.now - started)
+    def stop_computing(self) -> float:
+        """Account for the computation under way, as far as it has come: for so many seconds."""
+        if self._computing is None:
+            return 0.0
+        name, started = self._computing
+        self._computing = None
+        return self._computed(name, started, self.now - started)
 
-    def _computed(self, name: str, started: float, seconds: float) -> None:
+    def _computed(self, name: str, started: float, seconds: float) -> float:
         self.busy_seconds += seconds
+        self._last_seconds = seconds
         self._run.active_until_now()
         self._run.recorder.span(self.id, "compute", name, started, started + seconds)
+        return seconds
 
     def exchange_state(self, state: dict[str, Tensor]) -> None:
         """Have another optimizer state: none while a new one is computed, so that there are never two."""
         self._optimizer_state = state
 
+    # -- going down and coming back ---------------------------------------------------------------------
+
+    def cut_computation(self) -> None:
+        """Nobody will have the result of what it computes just now: that is wasted, as far as it has come."""
+        self.wasted_seconds += self.stop_computing()
+
+    def waste_result(self) -> None:
+        """Nobody will have the result of what it has just computed."""
+        self.wasted_seconds += self._last_seconds
+
+    def begin_again(self, *, disk: bool) -> None:
+        """It comes up, with an empty mailbox, and with what it last had on its disk or what everybody had at
+        first."""
+        self.incarnation += 1
+        self._mailbox = Mailbox(self._env)
+        if not (disk and self._disk is not None):
+            self._disk = self._first
+        self._memory = self._disk
+
+    @property
+    def _memory(self) -> tuple[Tensor, Any, int]:
+        """The model, the optimizer's state and the version."""
+        return self._params, self._optimizer_state, self.version
+
+    @_memory.setter
+    def _memory(self, value: tuple[Tensor, Any, int]) -> None:
+        self._params, self._optimizer_state, self.version = value
+
+    @property
+    def _first(self) -> tuple[Tensor, Any, int]:
+        """What it had in memory when the run began."""
+        params = self._run.engine.initial_params
+        return params, self._run.engine.init_state(params), 0
+
     # -- messages -------------------------------------------------------------------------------------
 
     async def send(self, to: str, payload: Any, tag: Hashable = "") -> None:
         failures = self._run.failures
-        if failures.is_noticed(to):
+        if failures.is_lost(self.id, to):
             raise PeerLost(to)
         if failures.is_down(to):
             await self.wait(self._env.event(), f"{to} to be noticed as lost", to)
@@ -358,7 +404,7 @@ class SimulatedNode(Node):
         kept = self._mailbox.take(sender, tag)
         if kept is not None:
             return kept
-        if sender is not None and self._run.failures.is_noticed(sender):
+        if sender is not None and self._run.failures.is_lost(self.id, sender):
             raise PeerLost(sender)
         started = self.now
         arrival = self._mailbox.ask(sender, tag)
@@ -441,7 +487,7 @@ class SimulatedNode(Node):
         """Around the steps of a collective: it ends with the loss of a member, and leaves a span."""
         ticket = self._run.views.enter(self)
         try:
-            with self._run.failures.together(members), self._span(name):
+            with self._run.failures.together(self.id, members), self._span(name):
                 yield
         finally:
             self._run.views.leave(ticket)

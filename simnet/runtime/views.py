@@ -58,8 +58,16 @@ class Views:
         self._meetings: list[Meeting] = []
         self._epochs: dict[str, int] = defaultdict(int)
         self._ended: dict[str, None] = {}
+        self._first: dict[str, View] = {}
 
     # -- what a node asks for -------------------------------------------------------------------------
+
+    def first(self, role: str) -> View:
+        """The view in which a run begins: all nodes of the role."""
+        if role not in self._first:
+            members = self._run.members[role]
+            self._first[role] = View(0, members, members[0], 0, (), over=False)
+        return self._first[role]
 
     def changing(self, node: "SimulatedNode") -> bool:
         """Whether a new view was asked for that `node` should help to agree on, now."""
@@ -135,32 +143,31 @@ class Views:
 
     # -- meetings -------------------------------------------------------------------------------------
 
-    def _expected(self, role: str) -> Iterator[str]:
-        """The nodes of a role that are up, as far as is known, and at work, in rank order."""
-        noticed = self._run.failures.is_noticed
-        return (
-            name for name in self._run.members[role] if name not in self._ended and not noticed(name)
-        )
+    def _expected(self, role: str, observer: str) -> Iterator[str]:
+        """The nodes of a role that are at work, as far as `observer` knows, in rank order."""
+        up = self._run.failures.seen_up(observer, self._run.members[role])
+        return (name for name in up if name not in self._ended)
 
     def _meeting(self, node: "SimulatedNode", quorum: int, deadline: float | None) -> Meeting:
         """The open meeting of the node's role, or a new one at the lowest rank that is up."""
+        role, env = node.role, self._run.env
+        expected = tuple(self._expected(role, node.id))
         for meeting in self._meetings:
-            if meeting.role == node.role and not meeting.concluded:
+            if meeting.role == role and not meeting.concluded and meeting.coordinator in expected:
                 meeting.quorum = max(meeting.quorum, quorum)
                 return meeting
         self._meetings = [
             one for one in self._meetings if any(not told.triggered for told in one.told.values())
         ]
-        role, env = node.role, self._run.env
-        coordinator = next(self._expected(role))
-        meeting = Meeting(role, coordinator, quorum, lambda: self._missing(meeting))
+        meeting = Meeting(role, expected[0], quorum, lambda: self._missing(meeting))
         self._meetings.append(meeting)
         if deadline is not None:
             env.timeout(deadline).callbacks.append(lambda _: self._close(meeting))
         return meeting
 
     def _missing(self, meeting: Meeting) -> list[str]:
-        return [name for name in self._expected(meeting.role) if name not in meeting.here]
+        expected = self._expected(meeting.role, meeting.coordinator)
+        return [name for name in expected if name not in meeting.here]
 
     def _report(self, node: "SimulatedNode", meeting: Meeting) -> None:
         """Tell the coordinator that one is here; one that is down hears nothing."""
@@ -210,9 +217,8 @@ class Views:
             return
         if len(meeting.here) < meeting.quorum:
             return
-        if not meeting.overdue and any(name not in meeting.here for name in self._expected(meeting.role)):
-            return
-        self._conclude(meeting)
+        if meeting.overdue or not self._missing(meeting):
+            self._conclude(meeting)
 
     def _conclude(self, meeting: Meeting) -> None:
         """Make the view, and let the coordinator tell the members."""
@@ -220,14 +226,12 @@ class Views:
         role, nodes = meeting.role, self._run.nodes
         members = tuple(name for name in self._run.members[role] if name in meeting.here)
         leader = max((nodes[name] for name in members), key=lambda one: (one.in_view, one.version, -one.rank))
-        behind = tuple(
-            name for name in members if name != leader.id and not _alike(nodes[name], leader)
-        )
+        behind = tuple(name for name in members if name != leader.id and not _alike(nodes[name], leader))
         gone = [nodes[name] for name in self._run.members[role] if name in self._ended]
         over = bool(gone) and (not leader.in_view or any(one.version <= leader.version for one in gone))
         self._epochs[role] += 1
         view = View(self._epochs[role], members, leader.id, leader.version, behind, over)
-        late = {nodes[name].view for name in self._expected(role) if name not in meeting.here}
+        late = {nodes[name].view for name in self._missing(meeting)}
         for name in members:
             nodes[name].join(view)
         for old in late:
@@ -240,7 +244,7 @@ class Views:
                 told.succeed(view)
             else:
                 answer = self._run.carry(coordinator, nodes[name], 0.0, size, kind=KIND)
-                answer.delivered.callbacks.append(lambda _, told=told: _succeed(told, view))
+                answer.delivered.callbacks.append(_telling(told, view))
 
     # -- requests -------------------------------------------------------------------------------------
 
@@ -252,7 +256,7 @@ class Views:
             meeting.urgent.add(node.view.epoch)
         views: dict[int, View] = {}
         furthest: dict[int, int] = defaultdict(int)
-        for name in self._expected(node.role):
+        for name in self._expected(node.role, node.id):
             other = self._run.nodes[name]
             if other is not node:
                 views[other.view.epoch] = other.view
@@ -270,7 +274,12 @@ class Views:
         self._asked[key] = min(at, self._asked.get(key, at))
         for process, ticket in list(self._inside.items()):
             node: SimulatedNode = ticket.owner
-            if node.role == role and node.view is view and node.version >= at and process.is_alive:
+            if (
+                node.role == role
+                and node.view.epoch == view.epoch
+                and node.version >= at
+                and process.is_alive
+            ):
                 process.interrupt(Told(GroupChanged(f"a new view of {role!r} was asked for"), ticket))
 
 
@@ -284,6 +293,9 @@ def _alike(node: "SimulatedNode", leader: "SimulatedNode") -> bool:
     )
 
 
-def _succeed(told: simpy.Event, view: View) -> None:
-    if not told.triggered:
-        told.succeed(view)
+def _telling(told: simpy.Event, view: View) -> Callable[[simpy.Event], None]:
+    def tell(_: simpy.Event) -> None:
+        if not told.triggered:
+            told.succeed(view)
+
+    return tell

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import simpy
 
-from simnet.runtime.node import Cancelled, GroupChanged, Message, Task
+from simnet.runtime.node import Cancelled, GroupChanged, Message, NodeDown, Task
 
 T = TypeVar("T")
 
@@ -15,8 +15,8 @@ T = TypeVar("T")
 class Until(Generic[T]):
     """`await Until(event)`: SimPy resumes the coroutine with the event's value.
 
-    An interrupt raises its cause, if that is a :class:`GroupChanged` (or `PeerLost`), and :class:`Cancelled`
-    otherwise. What was told about a collective that is over by now changes nothing.
+    An interrupt raises its cause, if that is a :class:`GroupChanged` (or `PeerLost`) or :class:`NodeDown`,
+    and :class:`Cancelled` otherwise. What was told about a collective that is over by now changes nothing.
     """
 
     __slots__ = ("event",)
@@ -34,7 +34,7 @@ class Until(Generic[T]):
                     if not cause.ticket.open:
                         continue
                     cause = cause.error
-                if isinstance(cause, GroupChanged):
+                if isinstance(cause, GroupChanged | NodeDown):
                     raise cause from None
                 raise Cancelled from None
 
@@ -69,8 +69,8 @@ class SimulatedTask(Task[T]):
         env: Its simulation.
         coroutine: What it runs.
         owner: The node that it belongs to, and ends with; None for what belongs to the run.
-        keep_errors: Whether a :class:`GroupChanged` waits for somebody to await the task; otherwise it ends the
-            run.
+        keep_errors: Whether a :class:`GroupChanged` waits for somebody to await the task; otherwise it ends
+            the run.
     """
 
     def __init__(
@@ -82,6 +82,8 @@ class SimulatedTask(Task[T]):
         keep_errors: bool = False,
     ) -> None:
         self.owner = owner
+        self.incarnation = 0
+        """Which life of its owner it belongs to."""
         self._coroutine = coroutine
         self._guarded = _ending_quietly(coroutine, keep_errors)
         # SimPy drives a coroutine as it does a generator: by send() and throw().
@@ -105,6 +107,11 @@ class SimulatedTask(Task[T]):
     def cancel(self) -> None:
         if not self.done:
             self._process.interrupt()
+
+    def go_down(self) -> None:
+        """Raise :class:`NodeDown` at its `await`."""
+        if not self.done:
+            self._process.interrupt(NodeDown())
 
     def close(self) -> None:
         """Drop the coroutine where it stands: the run is over."""
