@@ -325,10 +325,10 @@ class Node(ABC):
     ) -> Tensor:
         """The mean (or sum) of the members' tensors, the same bits at each of them.
 
-        `group` names the members (default: those of the :attr:`view`); every member must call it, with tensors
-        of one shape. Which algorithm runs is the scenario's `network.all_reduce`. This and the other collectives
-        raise `ValueError` if this node is not in the group, :class:`PeerLost` if a member goes down
-        before this node has its result, and :class:`GroupChanged` when a new view was asked for.
+        `group` names the members (default: those of the :attr:`view`); every member must call it, with
+        tensors of one shape. Which algorithm runs is the scenario's `network.all_reduce`. This and the other
+        collectives raise `ValueError` if this node is not in the group, :class:`PeerLost` if a member goes
+        down before this node has its result, and :class:`GroupChanged` when a new view was asked for.
         """
 
     @abstractmethod

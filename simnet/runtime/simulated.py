@@ -20,7 +20,7 @@ from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
 from simnet.runtime.lifecycle import Lifecycle
-from simnet.runtime.node import Cancelled, Encoded, Message
+from simnet.runtime.node import Aborted, Cancelled, Encoded, Message
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
 from simnet.runtime.shared_steps import SharedSteps
@@ -150,7 +150,7 @@ class SimulatedRun:
     # -- the loop -------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
-        """Run to the end and give the outcome.
+        """Run to the end, or until the method aborts, and give the outcome.
 
         Raises :class:`DeadlockError` if nothing can happen any more before the scenario's `stop`,
         `InvariantError` if clock and work disagree, and whatever a coroutine raises, such as a `PeerLost`
@@ -179,7 +179,10 @@ class SimulatedRun:
             events += 1
             if events > STUCK_EVENTS:
                 raise InvariantError(f"{STUCK_EVENTS} events at {env.now} s without the clock moving")
-            env.step()
+            try:
+                env.step()
+            except Aborted as aborted:
+                return self._close(float(env.now), str(aborted))
         unfinished = self.lifecycle.unfinished
         if upcoming == inf and unfinished and not self._spent():
             raise DeadlockError(self._who_waits_for_what(unfinished))
@@ -210,7 +213,7 @@ class SimulatedRun:
             return inf
         return now + (until - now) * (stop.bytes - sent) / (by_then - sent)  # bytes flow steadily till then
 
-    def _close(self, ended: float) -> Outcome:
+    def _close(self, ended: float, aborted: str = "") -> Outcome:
         for node in self.nodes.values():
             node.stop_computing()
         for task in list(self._tasks):
@@ -239,6 +242,7 @@ class SimulatedRun:
                 "bytes_received": self.network.bytes_received,
                 "bytes_lost": self.network.bytes_lost,
             },
+            aborted=aborted,
         )
 
     def _check_work(self) -> None:
