@@ -16,14 +16,18 @@ class LocalSGD(SynchronousMethod):
     local_steps: PositiveInt = Field(20, description="Optimizer steps between two averagings (H).")
 
     async def worker(self, node: Node) -> None:
-        def take(model: Tensor) -> None:
-            node.params = model
+        average = node.params
 
-        group = self.group(node, lambda: node.params, take)
+        def take(model: Tensor) -> None:
+            nonlocal average
+            average = node.params = model
+
+        group = self.group(node, lambda: average, take)
         while await group.round():
             await node.train(self.local_steps)
             try:
-                node.params = await group.mean(node.params)
-            except GroupChanged:  # the others have finished the round without it: it has their model now
+                average = await group.mean(node.params)
+            except GroupChanged:  # the others have finished the round without it: it has their average now
                 continue
+            node.params = average
             node.version += 1

@@ -110,6 +110,8 @@ class Group:
         """
         self._abort_if_lost(changed)
         await self._regroup()
+        if self._over:  # what it has begun alone is void
+            self._take(self._give())
         if self._caught_up or self._over:
             raise changed
 
