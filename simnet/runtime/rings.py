@@ -146,12 +146,19 @@ class FluidRings:
 
     def lost(self, node_id: str) -> None:
         """It is known that a node went down: stop what it has a part in."""
+        self._stop(lambda members: node_id in members)
+
+    def lost_apart(self, is_lost: Callable[[str, str], bool]) -> None:
+        """Members that are lost to each other cannot go on: stop what they have a part in together."""
+        self._stop(lambda members: any(is_lost(members[0], member) for member in members))
+
+    def _stop(self, concerns: Callable[[tuple[str, ...]], bool]) -> None:
         for tag, gathering in list(self._gatherings.items()):
-            if node_id in gathering.members:
+            if concerns(gathering.members):
                 del self._gatherings[tag]
         for operation in list(self._operations.values()):
-            if node_id in operation.members:
-                self._stop(operation)
+            if concerns(operation.members):
+                self._halt(operation)
 
     async def _meet(
         self,
@@ -183,9 +190,9 @@ class FluidRings:
     def _abandon(self, tag: Hashable) -> None:
         self._gatherings.pop(tag, None)
         if tag in self._operations:
-            self._stop(self._operations[tag])
+            self._halt(self._operations[tag])
 
-    def _stop(self, operation: Operation) -> None:
+    def _halt(self, operation: Operation) -> None:
         for transfer in operation.transfers:
             self._run.network.cancel(transfer)
         if operation.task is not None:

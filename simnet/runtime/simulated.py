@@ -16,11 +16,14 @@ from simnet.compute import Engine, Job, TimingEngine, TrainJob
 from simnet.compute.charging import even_layers
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
+from simnet.runtime.churning import Churning
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
+from simnet.runtime.lifecycle import DeadlockError as DeadlockError
 from simnet.runtime.lifecycle import Lifecycle
 from simnet.runtime.node import Aborted, Cancelled, Encoded, Message
+from simnet.runtime.partitions import Partitions
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
 from simnet.runtime.shared_steps import SharedSteps
@@ -39,10 +42,6 @@ FLUSH_PRIORITY = EventPriority(2)
 REPORT_SECONDS = 0.1
 STUCK_EVENTS = 2_000_000
 """So many events without the clock moving are a loop that never waits."""
-
-
-class DeadlockError(Exception):
-    """Nothing can happen any more, yet some coroutine waits; the message says which node waits for what."""
 
 
 @dataclass(slots=True, eq=False)
@@ -80,8 +79,8 @@ class SimulatedRun:
         transport = transport_of(world.scenario.network.model)
         self.network = FluidNetwork(self.env, world.topology, transport, on_end=self._transfer_ended)
         self.rings = FluidRings(self)
+        self.failures = Failures(self)
         self.views = Views(self)
-        self.failures = Failures(self, world.scenario.network.detection_timeout)
         self.counts: Counter[str] = Counter()
         self.shared_steps = SharedSteps()
         self._method = method
@@ -97,6 +96,9 @@ class SimulatedRun:
         self._group_numbers: dict[tuple[str, ...], int] = {}
         self.members, self.nodes = self._place()
         self.lifecycle = Lifecycle(self, method.roles())
+        faults = world.faults
+        self._churning = None if faults.churn is None else Churning(self, faults.churn)
+        self._partitions = Partitions(self, faults.partitions) if faults.partitions else None
         self.collectives = Collectives(
             world.scenario.network,
             world.topology,
@@ -160,6 +162,11 @@ class SimulatedRun:
             return self._run()
 
     def _run(self) -> Outcome:
+        if self._churning is not None:
+            self._churning.begin()
+        if self._churning is not None or self._partitions is not None:
+            self.lifecycle.record_start()
+        self.failures.begin(self._partitions)
         self.lifecycle.begin()
         self._evaluation.stage(0.0, 0, 0.0)
         self._report()
@@ -185,7 +192,7 @@ class SimulatedRun:
                 return self._close(float(env.now), str(aborted))
         unfinished = self.lifecycle.unfinished
         if upcoming == inf and unfinished and not self._spent():
-            raise DeadlockError(self._who_waits_for_what(unfinished))
+            raise DeadlockError(self.lifecycle.explanation())
         return self._close(self._end(upcoming, target, unfinished))
 
     def _end(self, upcoming: float, target: float, unfinished: list[str]) -> float:
@@ -257,17 +264,6 @@ class SimulatedRun:
         """What became of work: a timing-only run computes nothing."""
         return "computed" if self.engine.has_values else "counted"
 
-    def _who_waits_for_what(self, unfinished: Sequence[str]) -> str:
-        lines = [
-            f"  {name} waits for {what} since {since:.6g} s"
-            for name in unfinished
-            for what, since, _, _ in self.nodes[name].waiting_for.values()
-        ]
-        return (
-            f"nothing can happen after {self._last_activity:.6g} s, but {len(unfinished)} of "
-            f"{len(self.nodes)} nodes have not finished:\n" + "\n".join(lines)
-        )
-
     # -- what nodes ask for ---------------------------------------------------------------------------
 
     def start(
@@ -319,6 +315,22 @@ class SimulatedRun:
         """Whether work that begins now and takes `seconds` is done before the run's last instant."""
         return self.env.now + seconds < self._stop_time
 
+    @property
+    def is_over(self) -> bool:
+        """Whether everybody has finished, but for nodes that are down and will not return."""
+        may_return = (lambda _: False) if self._churning is None else self._churning.may_return
+        return self.lifecycle.is_over(may_return)
+
+    @property
+    def has_last_instant(self) -> bool:
+        """Whether the scenario says when the run ends at the latest."""
+        return self._stop_time < inf
+
+    @property
+    def last_activity(self) -> float:
+        """When something really happened for the last time."""
+        return self._last_activity
+
     def active_until_now(self) -> None:
         """Something really happened now: the run lasts at least until here."""
         self._last_activity = float(self.env.now)
@@ -368,6 +380,8 @@ class SimulatedRun:
             if entry.node.role == self._trained_role:
                 entry.node.steps += entry.steps
                 self.worker_steps += entry.steps
+                if entry.steps and self._churning is not None:
+                    self._churning.stepped(entry.node)
         self._evaluation.steps_taken(self.worker_steps // len(self._workers))
         self._report(urgent=False)
         for entry in finishing:

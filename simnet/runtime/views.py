@@ -1,7 +1,7 @@
 """Views: which nodes of a role take part in its collectives, and how they agree on that anew."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,7 @@ class Views:
         self._epochs: dict[str, int] = defaultdict(int)
         self._ended: dict[str, None] = {}
         self._first: dict[str, View] = {}
+        run.failures.listeners.append(self._reunite)
 
     # -- what a node asks for -------------------------------------------------------------------------
 
@@ -127,6 +128,24 @@ class Views:
         """It became known that a node is down: meetings do not wait for it any longer."""
         self._drop(node_id)
         self._settle(self._run.nodes[node_id].role)
+
+    def split(self) -> None:
+        """It became known that nodes are out of each other's reach: each side goes on by itself."""
+        for role in {meeting.role for meeting in self._meetings}:
+            self._settle(role)
+
+    def _reunite(self) -> None:
+        """Nodes can be reached again: views that know nothing of each other become one."""
+        for role, epoch in self._epochs.items():
+            if epoch == 0:
+                continue
+            apart = [one for one in self._meetings if one.role == role and not one.concluded][1:]
+            for meeting in apart:
+                self._dissolve(meeting)
+            views, furthest = self._views_of(self._run.nodes[name] for name in self._run.members[role])
+            if len(views) > 1:
+                for view in views.values():
+                    self._tell(view, role, furthest[view.epoch] + 1)
 
     def restarted(self, node_id: str) -> None:
         """A node that was down begins anew; what it coordinated begins anew as well."""
@@ -207,15 +226,19 @@ class Views:
     def _drop(self, coordinator: str) -> None:
         """Send away whoever waits for this coordinator: they meet again at another."""
         for meeting in [one for one in self._meetings if one.coordinator == coordinator]:
-            self._meetings.remove(meeting)
-            for told in meeting.told.values():
-                if not told.triggered:
-                    told.succeed(None)
+            self._dissolve(meeting)
+
+    def _dissolve(self, meeting: Meeting) -> None:
+        self._meetings.remove(meeting)
+        for told in meeting.told.values():
+            if not told.triggered:
+                told.succeed(None)
 
     def _conclude_if_complete(self, meeting: Meeting) -> None:
         if meeting.concluded or self._run.failures.is_down(meeting.coordinator):
             return
-        if len(meeting.here) < meeting.quorum:
+        here = sum(name in meeting.here for name in self._expected(meeting.role, meeting.coordinator))
+        if here < meeting.quorum:
             return
         if meeting.overdue or not self._missing(meeting):
             self._conclude(meeting)
@@ -224,7 +247,8 @@ class Views:
         """Make the view, and let the coordinator tell the members."""
         meeting.concluded = True
         role, nodes = meeting.role, self._run.nodes
-        members = tuple(name for name in self._run.members[role] if name in meeting.here)
+        expected = self._expected(role, meeting.coordinator)
+        members = tuple(name for name in expected if name in meeting.here)
         leader = max((nodes[name] for name in members), key=lambda one: (one.in_view, one.version, -one.rank))
         behind = tuple(name for name in members if name != leader.id and not _alike(nodes[name], leader))
         gone = [nodes[name] for name in self._run.members[role] if name in self._ended]
@@ -238,7 +262,7 @@ class Views:
             self._tell(old, role, 0)
         coordinator, size = nodes[meeting.coordinator], VIEW_BYTES + 8.0 * len(members)
         for name, told in meeting.told.items():
-            if name not in meeting.here:  # its report is still under way: it begins again
+            if name not in members:  # its report is still under way: it begins again
                 told.succeed(None)
             elif name == coordinator.id:
                 told.succeed(view)
@@ -254,19 +278,24 @@ class Views:
             if node.view.epoch in meeting.urgent:
                 return
             meeting.urgent.add(node.view.epoch)
-        views: dict[int, View] = {}
-        furthest: dict[int, int] = defaultdict(int)
-        for name in self._expected(node.role, node.id):
-            other = self._run.nodes[name]
-            if other is not node:
-                views[other.view.epoch] = other.view
-                furthest[other.view.epoch] = max(furthest[other.view.epoch], other.version)
+        others = (self._run.nodes[name] for name in self._expected(node.role, node.id) if name != node.id)
+        views, furthest = self._views_of(others)
         for epoch, view in views.items():
             if node.id in view.members:  # they may be waiting for it, or for what it was before it went down
                 meeting.urgent.add(epoch)
                 self._tell(view, node.role, 0)
             else:
                 self._tell(view, node.role, furthest[epoch] + 1)
+
+    def _views_of(self, nodes: Iterable["SimulatedNode"]) -> tuple[dict[int, View], dict[int, int]]:
+        """The views of nodes that are at work, by epoch, and how far those who share one have come."""
+        views: dict[int, View] = {}
+        furthest: dict[int, int] = defaultdict(int)
+        for node in nodes:
+            if node.id not in self._ended and not self._run.failures.is_down(node.id):
+                views[node.view.epoch] = node.view
+                furthest[node.view.epoch] = max(furthest[node.view.epoch], node.version)
+        return views, furthest
 
     def _tell(self, view: View, role: str, at: int) -> None:
         """Members of a view leave its collectives once they are at version `at`."""

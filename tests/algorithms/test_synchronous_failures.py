@@ -118,7 +118,9 @@ def test_fewer_than_the_quorum_wait():
 
 def test_all_go_down_and_come_back():
     for disk in (True, False):
-        changes = [(0.5, f"n{i}", "down") for i in range(3)] + [(2.0 + i / 10, f"n{i}", "up") for i in range(3)]
+        changes = [(0.5, f"n{i}", "down") for i in range(3)] + [
+            (2.0 + i / 10, f"n{i}", "up") for i in range(3)
+        ]
         run = weathered(3, {"name": "diloco", "local_steps": 2}, changes, disk=disk)
         assert_same_models(run)
         assert run.outcome.virtual_seconds > 2.0
@@ -128,9 +130,7 @@ def test_a_node_that_is_slow_to_come_is_left_out_and_taken_in():
     """A regroup has a deadline: whoever is in the middle of long work comes in later."""
     method = {"name": "local-sgd", "local_steps": 1, "deadline": "50 ms"}
     workers = [{"device": "cpu", "count": 3}, {"device": "cpu", "count": 1, "speed": 0.1}]
-    run = weathered(
-        4, method, [(0.35, "n0", "down")], workers=workers, stop={"steps": 20, "time": "100 s"}
-    )
+    run = weathered(4, method, [(0.35, "n0", "down")], workers=workers, stop={"steps": 20, "time": "100 s"})
     assert run.run.nodes["n1"].steps == 20
     assert_same_models(run, ["n1", "n2"])
 

@@ -125,17 +125,15 @@ def test_who_waits_for_it_is_told_when_it_is_back_or_noticed(simulate, back):
         if node.rank == 1:
             await node.sleep(20)
             return
+        waiting = node.recv("n1") if node.rank == 0 else node.all_reduce(torch.ones(4))
         with pytest.raises(PeerLost) as lost:
-            if node.rank == 0:
-                await node.recv("n1")
-            else:
-                await node.all_reduce(torch.ones(4))
+            await waiting
         told[node.id] = (node.now, lost.value.peer, node.up())
 
     simulate(crashing(worker, at=0.5, back=back), star(4))
     now = min(back, 0.5 + DETECTION)
     left = ("n0", "n2", "n3") if back > now else ("n0", "n1", "n2", "n3")
-    assert told == {name: (now, "n1", left) for name in ("n0", "n2", "n3")}
+    assert told == dict.fromkeys(("n0", "n2", "n3"), (now, "n1", left))
 
 
 def test_who_is_up_as_far_as_one_knows(simulate):
