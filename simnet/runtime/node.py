@@ -120,6 +120,10 @@ class Node(ABC):
     equal ones."""
     version: int
     """Travels with every message; an algorithm that measures staleness counts its updates here."""
+    kept: dict[str, Any]
+    """What the method wants to find again after its coroutine has started anew, such as an outer optimizer's
+    momentum: part of every checkpoint. Put in tensors, numbers, text and containers of them, as they are when
+    `running` is asked; a value that is in it is never changed in place."""
 
     @property
     @abstractmethod
@@ -332,6 +336,10 @@ class Algorithm(BaseModel):
     step_budget: ClassVar[Literal["each", "mean"]] = "each"
     """What `stop: {steps: N}` means: N steps for each worker, or N on average (asynchronous methods, where
     fast workers take more)."""
+    safe_points: ClassVar[Literal["common", "own", "none"]] = "own"
+    """What asking whether a node is `running` marks: `common`, the n-th time is the same point of the method at
+    every node of the run, with no message under way, so that checkpoints of one number fit together; `own`, a
+    point of this node's loop; `none`, it is never asked."""
     needs_values: ClassVar[bool] = False
     """Whether what the method does when depends on values (a loss, a norm): it cannot run timing-only."""
 

@@ -16,6 +16,7 @@ from simnet.compute import Engine, Job, TimingEngine, TrainJob
 from simnet.compute.charging import even_layers
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
+from simnet.runtime.checkpoints import Checkpoints
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
@@ -67,6 +68,7 @@ class SimulatedRun:
         self.topology = world.topology
         self.task = world.task
         self.cost = world.cost
+        self.faults = world.faults
         self.pipeline = world.pipeline
         self.engine = engine
         self.layers = (
@@ -93,6 +95,9 @@ class SimulatedRun:
         self.worker_steps = 0
         self._group_numbers: dict[tuple[str, ...], int] = {}
         self.members, self.nodes = self._place()
+        self.microbatches = int(getattr(method, "microbatches", 1))
+        checkpoint = world.scenario.faults.checkpoint
+        self.checkpoints = None if checkpoint is None else Checkpoints(self, checkpoint)
         self.collectives = Collectives(
             world.scenario.network,
             world.topology,

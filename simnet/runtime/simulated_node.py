@@ -8,6 +8,7 @@ import numpy as np
 import simpy
 from torch import Tensor
 
+from simnet.runtime.checkpoints import NodeState
 from simnet.runtime.collectives import pass_on, tree_barrier
 from simnet.runtime.node import (
     Cancelled,
@@ -21,7 +22,7 @@ from simnet.runtime.node import (
     Timeout,
 )
 from simnet.runtime.rings import CollectiveTag
-from simnet.runtime.waiting import Mailbox, SimulatedTask, Turns, Until
+from simnet.runtime.waiting import Mailbox, SimulatedTask, Turn, Turns, Until
 
 if TYPE_CHECKING:
     from simnet.runtime.simulated import SimulatedRun
@@ -80,6 +81,8 @@ class SimulatedNode(Node):
         self.steps = 0
         self.batches_drawn = 0
         self.busy_seconds = 0.0
+        self.stalled_seconds = 0.0
+        self.kept = {}
         self._computing: tuple[str, float] | None = None
         self._sleepers = 0
         self.waiting_for: dict[int, Waiting] = {}
@@ -116,7 +119,42 @@ class SimulatedNode(Node):
 
     @property
     def running(self) -> bool:
-        return self._run.may_continue(self)
+        if not self._run.may_continue(self):
+            return False
+        if self._run.checkpoints is not None:
+            self._run.checkpoints.safe_point(self)
+        return True
+
+    # -- what a checkpoint holds ----------------------------------------------------------------------
+
+    def state(self) -> NodeState:
+        """What this node goes back to, as it is now."""
+        luck = self.rng.bit_generator.state
+        return NodeState(
+            params=self._params,
+            optimizer_state=self._optimizer_state,
+            kept=dict(self.kept),
+            codecs=(),
+            version=self.version,
+            steps=self.steps,
+            batches_drawn=self.batches_drawn,
+            luck=luck,
+        )
+
+    def go_back(self, state: NodeState) -> None:
+        """Be as it was."""
+        self._params, self._optimizer_state = state.params, dict(state.optimizer_state or {})
+        self.kept = dict(state.kept)
+        self.version, self.steps, self.batches_drawn = state.version, state.steps, state.batches_drawn
+        self.rng.bit_generator.state = dict(state.luck)
+
+    def ask_for_device(self) -> Turn:
+        """A turn at the device: what is asked for later comes later."""
+        return self._device.request()
+
+    def pass_seconds(self) -> float:
+        """Forward and backward pass between two updates: how long its parameters do not change."""
+        return self._machine.gradient_seconds() if self.role == "worker" else 0.0
 
     # -- computation ----------------------------------------------------------------------------------
 

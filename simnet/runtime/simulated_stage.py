@@ -1,5 +1,6 @@
 """A stage of a pipeline under the simulated clock."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,6 +10,7 @@ from simnet.compute.layout import Layout
 from simnet.compute.pieces import Passage
 from simnet.compute.stages import PieceBackward, PieceForward, PieceStep
 from simnet.optim import Optimizer
+from simnet.runtime.checkpoints import NodeState
 from simnet.runtime.pipeline_world import PipelineWorld
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.stage_node import STAGE, Bundle, PassedBack, StageNode
@@ -87,6 +89,28 @@ class SimulatedStage(SimulatedNode, StageNode):
             (piece.start, self.chunk_of(self._params, chunk)[: piece.parameters])
             for chunk, piece in enumerate(self.pieces)
         ]
+
+    def state(self) -> NodeState:
+        return replace(
+            super().state(),
+            optimizer_state=self._state,
+            codecs=tuple(dict(codec.state) for codec in self._codecs),
+        )
+
+    def go_back(self, state: NodeState) -> None:
+        super().go_back(state)
+        self._state = None if state.optimizer_state is None else dict(state.optimizer_state)
+        for codec, kept in zip(self._codecs, state.codecs, strict=True):
+            codec.state = kept
+        self._forwards.clear()
+
+    def pass_seconds(self) -> float:
+        """Of all microbatches of an update."""
+        passes = sum(
+            self._world.forward_seconds(piece, self._machine) + self._world.backward_seconds(piece, self._machine)
+            for piece in self.pieces
+        )
+        return self._run.microbatches * passes
 
     # -- passes ---------------------------------------------------------------------------------------
 

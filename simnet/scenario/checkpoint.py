@@ -13,7 +13,9 @@ OPTIMAL = "optimal"
 
 
 def _interval_or_optimal(value: object) -> object:
-    if value == OPTIMAL or isinstance(value, Interval):
+    if isinstance(value, str) and value.strip() == OPTIMAL:
+        return OPTIMAL
+    if isinstance(value, Interval):
         return value
     try:
         return Interval.parse(value)
