@@ -1,6 +1,6 @@
 """Checkpoints in a simulated run: when they are due, what they stall, and when storage has them."""
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -18,30 +18,25 @@ if TYPE_CHECKING:
     from simnet.runtime.simulated import SimulatedRun
     from simnet.runtime.simulated_node import SimulatedNode
 
-START = 1
-"""The number of every node's first safe point: from there on all can begin without reading anything."""
+Memory = tuple[Tensor, Any, int, Mapping[str, Any]]
+"""Parameters, optimizer state, version, and what the method keeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
     """All that a node goes back to: values, which nobody changes in place."""
 
-    params: Tensor
-    optimizer_state: Mapping[str, Tensor] | None
-    kept: Mapping[str, Any]
-    """What the method put into `node.kept`."""
-    codecs: tuple[Any, ...]
-    """Of a stage: the states of what stands at its cuts."""
-    version: int
+    memory: Memory
     steps: int
     batches_drawn: int
     luck: Mapping[str, Any]
     """Where `node.rng` stood."""
+    useful_seconds: float
+    """Computed until then, without what turned out to be for nothing."""
 
     def bytes(self) -> float:
-        """Of all tensors and numbers, as they are held here."""
-        model, other = payload_bytes([self.params, dict(self.optimizer_state or {}), dict(self.kept)])
-        return model + other
+        """Of all tensors, as they are held here."""
+        return payload_bytes(self.memory)[0]
 
 
 @dataclass(slots=True, eq=False)
@@ -85,7 +80,10 @@ class Checkpoints:
         together = config.shared_bandwidth or inf
         self.storage = Storage(run.env, config.storage_bandwidth, together)
         self._share = min(config.storage_bandwidth, together / len(run.nodes))
-        self._own = {name: _Own() for name in run.nodes}
+        # The start of the run counts as a checkpoint, which every node makes anew out of nothing.
+        self._own = {
+            name: _Own(committed={0: Checkpoint(0, node.state(), 0.0)}) for name, node in run.nodes.items()
+        }
         self._decided: dict[int, bool] = {}
         self._began = 0.0
         self._at_steps = 0
@@ -127,9 +125,7 @@ class Checkpoints:
             due = self._decided[own.points]
         else:
             due = self._due(own.began, node.steps - own.at_steps)
-        if own.points == START:
-            self._begin_at(own, node)
-        elif due:
+        if due:
             own.began, own.at_steps = node.now, node.steps
             self._take(node, own)
 
@@ -140,10 +136,6 @@ class Checkpoints:
         return float(self._run.env.now) - began >= self._interval.seconds
 
     # -- taking one -----------------------------------------------------------------------------------
-
-    def _begin_at(self, own: _Own, node: "SimulatedNode") -> None:
-        """The start of the run counts as a checkpoint that every node makes anew, out of nothing."""
-        own.committed[START] = Checkpoint(START, node.state(), 0.0)
 
     def _take(self, node: "SimulatedNode", own: _Own) -> None:
         state = node.state()
@@ -207,13 +199,12 @@ class Checkpoints:
         own.under_way.remove(checkpoint)
         own.committed[checkpoint.number] = checkpoint
         self._run.counts["checkpoints_committed"] += 1
-        self._freed(own)
-        self._forget_older()
-
-    def _freed(self, own: _Own) -> None:
+        if self.config.on_failure == "continue":
+            node.put_on_disk(checkpoint.state)
         if own.freed is not None:
             own.freed.succeed()
             own.freed = None
+        self._forget_older()
 
     def _forget_older(self) -> None:
         """Nobody goes back behind the last checkpoint that all have (or, alone, behind a node's last one)."""
@@ -223,9 +214,8 @@ class Checkpoints:
                 own.committed = {number: one for number, one in own.committed.items() if number >= last}
         else:
             for own in self._own.values():
-                if own.committed:
-                    last = max(own.committed)
-                    own.committed = {last: own.committed[last]}
+                last = max(own.committed)
+                own.committed = {last: own.committed[last]}
 
     # -- going back -----------------------------------------------------------------------------------
 
@@ -240,6 +230,36 @@ class Checkpoints:
         own.freed = None
 
     def last_common(self) -> int:
-        """The number of the last checkpoint that every node has in storage."""
-        common = set.intersection(*(set(own.committed) for own in self._own.values()))
-        return max(common, default=0)
+        """The number of the last checkpoint that every node has in storage; 0 for the start of the run."""
+        return max(set.intersection(*(set(own.committed) for own in self._own.values())))
+
+    async def read(self, node_id: str, number: int) -> None:
+        """Let the time pass that reading a checkpoint takes, from storage to the device."""
+        size = self._own[node_id].committed[number].bytes
+        if size > 0:
+            await Until(self.storage.access(size).done)
+            await Until(self._run.env.timeout(size / self.config.device_to_host))
+
+    def go_back(self, number: int) -> None:
+        """All nodes are as they were at that safe point, and will come to it next."""
+        self._decided = {number: False}
+        self._began, self._at_steps = float(self._run.env.now), 0
+        for name, own in self._own.items():
+            own.points = max(0, number - 1)
+            own.committed = {number: own.committed[number]}
+            node, state = self._run.nodes[name], own.committed[number].state
+            self._at_steps = max(self._at_steps, state.steps)
+            self._run.undo_steps(node, node.steps - state.steps)
+            node.go_back(state)
+
+    async def alone(self, node: "SimulatedNode", main: Coroutine[Any, Any, None]) -> None:
+        """A node that came back on its own: it starts, reads its last checkpoint, and does what its role is."""
+        own = self._own[node.id]
+        try:
+            await Until(self._run.env.timeout(self.config.restart_time))
+            await self.read(node.id, max(own.committed))
+        except BaseException:
+            main.close()
+            raise
+        own.began, own.at_steps = node.now, node.steps
+        await main

@@ -1,4 +1,4 @@
-"""Nodes that go down in a simulated run, and how the others come to know."""
+"""What becomes of messages and of those who wait when a node goes down or comes back."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import simpy
-from simpy.events import URGENT
 
 from simnet.network import Transfer
+from simnet.network.clock import Alarm
 from simnet.runtime.node import PeerLost
 
 if TYPE_CHECKING:
@@ -26,50 +26,70 @@ class Failures:
     """Which nodes are down, and who is told when.
 
     A node that goes down sends nothing any more: what it is sending and what is on its way to it is cut off
-    and counted as lost, as far as it had come. A message that had left it whole still arrives. Its coroutines
-    are cancelled. The others notice `network.detection_timeout` later, all at once: whoever waits for
-    the node then gets :class:`PeerLost`, and so do all members of the collectives that it was in, since
-    each of them may wait for another that has given up.
+    and counted as lost, as far as it had come. A message that had left it whole still arrives. The others
+    notice `network.detection_timeout` later, all at once: whoever waits for the node then gets
+    :class:`PeerLost`, and so do all members of the collectives that it was in, since each of them may wait
+    for another that has given up. A node that comes back sooner is noticed when it does: it knows nothing of
+    what others have begun with it, and says so.
     """
 
     def __init__(self, run: "SimulatedRun", detection_seconds: float) -> None:
         self._run = run
         self._detection_seconds = detection_seconds
-        self._down: set[str] = set()
+        self._down: dict[str, Alarm | None] = {}  # with the alarm at which it will be noticed
         self._noticed: set[str] = set()
         self._flows: dict[int, _Flow] = {}
         self._collectives: dict[simpy.Process, tuple[str, ...]] = {}
 
-    def fail(self, node_id: str) -> None:
-        """A node goes down now. Raises `ValueError` for an unknown node and for one that is down."""
-        if node_id not in self._run.nodes:
-            raise ValueError(f"{node_id!r} cannot go down: it is not a node: {', '.join(self._run.nodes)}")
-        if node_id in self._down:
-            raise ValueError(f"{node_id} is down already")
-        self._down.add(node_id)
+    # -- going and coming -----------------------------------------------------------------------------
+
+    def down(self, node_id: str) -> None:
+        """A node that is up goes down now: its messages are cut, and the others will notice."""
+        self.cut(node_id)
+        self._down[node_id] = Alarm(self._run.env, lambda _: self._notice(node_id), self._detection_seconds)
+
+    def cut(self, node_id: str) -> None:
+        """What a node is sending, and what is on its way to it, is lost."""
         for flow in list(self._flows.values()):
-            sending = flow.source == node_id and flow.transfer.status == "flowing"
+            sending = flow.source == node_id and flow.transfer.status in ("flowing", "waiting")
             if sending or flow.target == node_id:
                 self._run.network.cancel(flow.transfer)
-        # From an event of its own: a process cannot interrupt itself, and this may be called by one of these.
-        ending = simpy.Event(self._run.env)
-        ending._ok, ending._value = True, None
-        ending.callbacks.append(lambda _: self._run.end_tasks(node_id))
-        self._run.env.schedule(ending, priority=URGENT)
-        noticing = self._run.env.timeout(self._detection_seconds)
-        noticing.callbacks.append(lambda _: self._notice(node_id))
+
+    def up(self, node_id: str) -> None:
+        """A node that was down is up again."""
+        if node_id not in self._noticed:
+            self._notice(node_id)
+        alarm = self._down.pop(node_id)
+        if alarm is not None:
+            alarm.call_off()
+        self._noticed.discard(node_id)
+
+    def absent(self, node_id: str) -> None:
+        """A node is not there from the start, and everybody knows."""
+        self._down[node_id] = None
+        self._noticed.add(node_id)
+
+    # -- who knows what -------------------------------------------------------------------------------
 
     def is_down(self, node_id: str) -> bool:
-        """Whether it went down, noticed or not."""
+        """Whether it is down, noticed or not."""
         return node_id in self._down
 
-    def is_noticed(self, node_id: str) -> bool:
-        """Whether the others know that it is down."""
+    def is_lost(self, observer: str, node_id: str) -> bool:
+        """Whether `observer` knows that it is down."""
         return node_id in self._noticed
+
+    def seen_up(self, observer: str, members: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `members` that `observer` does not know to be down."""
+        if not self._noticed:
+            return members
+        return tuple(member for member in members if not self.is_lost(observer, member))
+
+    # -- messages and collectives ---------------------------------------------------------------------
 
     def watch(self, transfer: Transfer, source: str, target: str) -> None:
         """Remember between which nodes a transfer is under way, if it has not arrived already."""
-        if transfer.status in ("flowing", "sent"):
+        if transfer.status in ("waiting", "flowing", "sent"):
             self._flows[transfer.id] = _Flow(transfer, source, target)
 
     def ended(self, transfer: Transfer) -> None:
@@ -77,12 +97,12 @@ class Failures:
         self._flows.pop(transfer.id, None)
 
     @contextmanager
-    def together(self, members: tuple[str, ...]) -> Iterator[None]:
+    def together(self, observer: str, members: tuple[str, ...]) -> Iterator[None]:
         """While the current process is in a collective: it is told when one of the members is lost.
 
         Raises :class:`PeerLost` at once if one is known to be.
         """
-        self._raise_if_noticed(members)
+        self._raise_if_lost(observer, members)
         process = self._run.env.active_process
         assert process is not None, "a collective is awaited by a coroutine"
         self._collectives[process] = members
@@ -91,14 +111,16 @@ class Failures:
         finally:
             del self._collectives[process]
 
-    def _raise_if_noticed(self, members: Iterable[str]) -> None:
+    def _raise_if_lost(self, observer: str, members: Iterable[str]) -> None:
         if self._noticed:
             for member in members:
-                if member in self._noticed:
+                if self.is_lost(observer, member):
                     raise PeerLost(member)
 
     def _notice(self, node_id: str) -> None:
         self._noticed.add(node_id)
+        if self._run.rollback is not None and self._run.rollback.begins(node_id):
+            return
         told = {process: None for process, members in self._collectives.items() if node_id in members}
         for node in self._run.nodes.values():
             for waiting in node.waiting_for.values():

@@ -36,6 +36,14 @@ class Cancelled(BaseException):
     """Raised inside a task at its `await` when :meth:`Task.cancel` was called on it."""
 
 
+class NodeDown(Cancelled):
+    """Raised at every `await` of a node's own code when that node goes down.
+
+    Whatever the code does then, it does nothing more: its tasks end. Should the node come up again, the
+    coroutine of its role starts anew, with :attr:`Node.incarnation` one higher.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A payload that knows its own size: what a codec made, or a share of a larger tensor.
@@ -119,11 +127,19 @@ class Node(ABC):
     """Where each layer of the model lies in a flat vector, first layer first; with `charge_as.layers` so many
     equal ones."""
     version: int
+<<<<<<< HEAD
     """Travels with every message; an algorithm that measures staleness counts its updates here."""
     kept: dict[str, Any]
     """What the method wants to find again after its coroutine has started anew, such as an outer optimizer's
     momentum: part of every checkpoint. Put in tensors, numbers, text and containers of them, as they are when
     `running` is asked; a value that is in it is never changed in place."""
+=======
+    """Travels with every message; an algorithm that measures staleness counts its updates here. 0 again after
+    a crash that lost the node's memory."""
+    incarnation: int
+    """How often it has come up since the run began: 0 from the start on, 1 for one that joined later or that
+    came back after it went down, and so on."""
+>>>>>>> churn
 
     @property
     @abstractmethod
@@ -147,6 +163,13 @@ class Node(ABC):
     @abstractmethod
     def members(self, role: str) -> tuple[str, ...]:
         """All nodes that play `role`, in rank order; `KeyError` if the method has no such role."""
+
+    @abstractmethod
+    def up(self, role: str | None = None) -> tuple[str, ...]:
+        """The members of a role (default: its own) that this node does not know to be down, in rank order.
+
+        It is one of them itself. Others that went down a moment ago are still among them.
+        """
 
     @property
     @abstractmethod

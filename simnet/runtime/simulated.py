@@ -20,9 +20,11 @@ from simnet.runtime.checkpoints import Checkpoints
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
+from simnet.runtime.lifecycle import Lifecycle
 from simnet.runtime.node import Cancelled, Encoded, Message
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
+from simnet.runtime.rollback import Rollback
 from simnet.runtime.shared_steps import SharedSteps
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.simulated_stage import stage_nodes, whole_models
@@ -95,9 +97,13 @@ class SimulatedRun:
         self.worker_steps = 0
         self._group_numbers: dict[tuple[str, ...], int] = {}
         self.members, self.nodes = self._place()
+        self.lifecycle = Lifecycle(self, method.roles())
         self.microbatches = int(getattr(method, "microbatches", 1))
         checkpoint = world.scenario.faults.checkpoint
         self.checkpoints = None if checkpoint is None else Checkpoints(self, checkpoint)
+        self.rollback = None
+        if self.checkpoints is not None and self.checkpoints.config.on_failure == "restart":
+            self.rollback = Rollback(self, self.checkpoints)
         self.collectives = Collectives(
             world.scenario.network,
             world.topology,
@@ -161,8 +167,7 @@ class SimulatedRun:
             return self._run()
 
     def _run(self) -> Outcome:
-        roles = self._method.roles()
-        mains = {name: self.start(roles[node.role](node), name) for name, node in self.nodes.items()}
+        self.lifecycle.begin()
         self._evaluation.stage(0.0, 0, 0.0)
         self._report()
         env, events, target = self.env, 0, inf
@@ -182,7 +187,7 @@ class SimulatedRun:
             if events > STUCK_EVENTS:
                 raise InvariantError(f"{STUCK_EVENTS} events at {env.now} s without the clock moving")
             env.step()
-        unfinished = [name for name, main in mains.items() if not main.done]
+        unfinished = self.lifecycle.unfinished
         if upcoming == inf and unfinished and not self._spent():
             raise DeadlockError(self._who_waits_for_what(unfinished))
         return self._close(self._end(upcoming, target, unfinished))
@@ -273,18 +278,21 @@ class SimulatedRun:
     ) -> SimulatedTask[T]:
         """Run a coroutine as a SimPy process; arguments as of `SimulatedTask`."""
         task = SimulatedTask(self.env, coroutine, owner, keep_errors=keep_errors)
+        if owner is not None:
+            task.incarnation = self.nodes[owner].incarnation
         self._tasks[task] = None
         task.event.callbacks.append(lambda _: self._tasks.pop(task, None))
         return task
 
     def fail(self, node_id: str) -> None:
-        """A node goes down now (see :class:`Failures`). Raises `ValueError` unless it is there and up."""
-        self.failures.fail(node_id)
+        """A node goes down now (see :class:`Lifecycle`). Raises `ValueError` unless it is there and up."""
+        self.lifecycle.down(node_id)
 
-    def end_tasks(self, node_id: str) -> None:
-        """Cancel all coroutines of a node."""
-        for task in [task for task in self._tasks if task.owner == node_id]:
-            task.cancel()
+    def end_tasks(self, node_id: str, incarnation: int) -> None:
+        """End all coroutines of one life of a node."""
+        for task in list(self._tasks):
+            if task.owner == node_id and task.incarnation == incarnation:
+                task.go_down()
 
     def group_number(self, members: tuple[str, ...]) -> int:
         """A number for a group, the same each time: tags with thousands of names are slow to compare."""
@@ -309,6 +317,12 @@ class SimulatedRun:
             return 1 << 62
         done = node.steps if self._method.step_budget == "each" else self.worker_steps / len(self._workers)
         return max(0, ceil(self._stop.steps - done))
+
+    def undo_steps(self, node: SimulatedNode, steps: int) -> None:
+        """So many steps of a node no longer count: it goes back behind them."""
+        self.counts["steps_undone"] += steps
+        if node.role == self._trained_role:
+            self.worker_steps -= steps
 
     def ends_in_time(self, seconds: float) -> bool:
         """Whether work that begins now and takes `seconds` is done before the run's last instant."""
@@ -337,6 +351,7 @@ class SimulatedRun:
         except Cancelled:
             if entry in self._finishing:
                 self._finishing.remove(entry)
+                node.waste_result()
             raise
 
     def _flush(self, _: simpy.Event) -> None:

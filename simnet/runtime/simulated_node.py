@@ -1,6 +1,6 @@
 """`Node` under the simulated clock: SimPy says when, the fluid network how long, the engine what."""
 
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
@@ -8,7 +8,7 @@ import numpy as np
 import simpy
 from torch import Tensor
 
-from simnet.runtime.checkpoints import NodeState
+from simnet.runtime.checkpoints import Memory, NodeState
 from simnet.runtime.collectives import pass_on, tree_barrier
 from simnet.runtime.node import (
     Cancelled,
@@ -78,11 +78,21 @@ class SimulatedNode(Node):
         self.layers = run.layers
         self.rng = run.streams.generator("node", id)
         self.version = 0
+        self.incarnation = 0
+        self.keeps_disk = False
+        """Whether what it has at a safe point is there again after a crash."""
+        self._disk: Memory | None = None
         self.steps = 0
         self.batches_drawn = 0
         self.busy_seconds = 0.0
+        self.wasted_seconds = 0.0
+        """Of these, seconds of computations that were cut off, or whose result nobody had."""
+        self.undone_seconds = 0.0
+        """And of computations that all went back behind."""
         self.stalled_seconds = 0.0
+        """Seconds in which checkpoints had the device."""
         self.kept = {}
+        self._last_seconds = 0.0
         self._computing: tuple[str, float] | None = None
         self._sleepers = 0
         self.waiting_for: dict[int, Waiting] = {}
@@ -113,12 +123,17 @@ class SimulatedNode(Node):
     def members(self, role: str) -> tuple[str, ...]:
         return self._run.members[role]
 
+    def up(self, role: str | None = None) -> tuple[str, ...]:
+        return self._run.failures.seen_up(self.id, self._run.members[role or self.role])
+
     @property
     def now(self) -> float:
         return float(self._env.now)
 
     @property
     def running(self) -> bool:
+        if self.keeps_disk and self._run.checkpoints is None:
+            self._disk = self._memory
         if not self._run.may_continue(self):
             return False
         if self._run.checkpoints is not None:
@@ -128,25 +143,48 @@ class SimulatedNode(Node):
     # -- what a checkpoint holds ----------------------------------------------------------------------
 
     def state(self) -> NodeState:
-        """What this node goes back to, as it is now."""
-        luck = self.rng.bit_generator.state
+        """All that this node goes back to, as it is now."""
         return NodeState(
-            params=self._params,
-            optimizer_state=self._optimizer_state,
-            kept=dict(self.kept),
-            codecs=(),
-            version=self.version,
+            memory=self._memory,
             steps=self.steps,
             batches_drawn=self.batches_drawn,
-            luck=luck,
+            luck=self.rng.bit_generator.state,
+            useful_seconds=self.useful_seconds,
         )
 
     def go_back(self, state: NodeState) -> None:
-        """Be as it was."""
-        self._params, self._optimizer_state = state.params, dict(state.optimizer_state or {})
-        self.kept = dict(state.kept)
-        self.version, self.steps, self.batches_drawn = state.version, state.steps, state.batches_drawn
+        """Come up as it was then, with everything since undone."""
+        self.put_on_disk(state)
+        self.begin_again(disk=True)
+        self.steps, self.batches_drawn = state.steps, state.batches_drawn
         self.rng.bit_generator.state = dict(state.luck)
+        self.undone_seconds += self.useful_seconds - state.useful_seconds
+
+    def put_on_disk(self, state: NodeState) -> None:
+        """What it has when it comes up the next time."""
+        self._disk = state.memory
+
+    @property
+    def useful_seconds(self) -> float:
+        """Seconds of computations whose result counts, so far."""
+        return self.busy_seconds - self.wasted_seconds - self.undone_seconds
+
+    def meets_as(self, calls: Mapping[Hashable, int]) -> None:
+        """Number its next collectives as all others do."""
+        self._collectives_called = dict(calls)
+
+    @property
+    def collectives_called(self) -> Mapping[Hashable, int]:
+        """How often it called each collective."""
+        return self._collectives_called
+
+    def note(self, what: object) -> None:
+        """It waits for something, though no coroutine of its own does; for who asks why nothing happens."""
+        self.waiting_for[id(what)] = Waiting(what, self.now, None, None)
+
+    def unnote(self, what: object) -> None:
+        """It does not any more."""
+        del self.waiting_for[id(what)]
 
     def ask_for_device(self) -> Turn:
         """A turn at the device: what is asked for later comes later."""
@@ -303,7 +341,7 @@ class SimulatedNode(Node):
                 on_layer(layer, vector[layer])
         except Cancelled:
             self._run.engine.withdraw(job)
-            self.stop_computing()
+            self.cut_computation()
             raise
         self.stop_computing()
         return result
@@ -315,7 +353,7 @@ class SimulatedNode(Node):
         try:
             await self.wait(self._env.timeout(seconds), name)
         except Cancelled:
-            self.stop_computing()
+            self.cut_computation()
             raise
         self.stop_computing()
 
@@ -324,27 +362,65 @@ class SimulatedNode(Node):
         """Whether this node computes or sleeps, as opposed to waiting for others."""
         return self._computing is not None or self._sleepers > 0
 
-    def stop_computing(self) -> None:
-        """Account for the computation under way, as far as it has come."""
-        if self._computing is not None:
-            name, started = self._computing
-            self._computing = None
-            self._computed(name, started, self.now - started)
+    def stop_computing(self) -> float:
+        """Account for the computation under way, as far as it has come: for so many seconds."""
+        if self._computing is None:
+            return 0.0
+        name, started = self._computing
+        self._computing = None
+        return self._computed(name, started, self.now - started)
 
-    def _computed(self, name: str, started: float, seconds: float) -> None:
+    def _computed(self, name: str, started: float, seconds: float) -> float:
         self.busy_seconds += seconds
+        self._last_seconds = seconds
         self._run.active_until_now()
         self._run.recorder.span(self.id, "compute", name, started, started + seconds)
+        return seconds
 
     def exchange_state(self, state: dict[str, Tensor]) -> None:
         """Have another optimizer state: none while a new one is computed, so that there are never two."""
         self._optimizer_state = state
 
+    # -- going down and coming back ---------------------------------------------------------------------
+
+    def cut_computation(self) -> None:
+        """Nobody will have the result of what it computes just now: that is wasted, as far as it has come."""
+        self.wasted_seconds += self.stop_computing()
+
+    def waste_result(self) -> None:
+        """Nobody will have the result of what it has just computed."""
+        self.wasted_seconds += self._last_seconds
+
+    def begin_again(self, *, disk: bool) -> None:
+        """It comes up, with an empty mailbox, and with what it last had on its disk or what everybody had at
+        first."""
+        self.incarnation += 1
+        self._mailbox = Mailbox(self._env)
+        if not (disk and self._disk is not None):
+            self._disk = self._first
+        self._memory = self._disk
+
+    @property
+    def _memory(self) -> Memory:
+        """The model, the optimizer's state, the version and what the method keeps."""
+        return self._params, self._optimizer_state, self.version, dict(self.kept)
+
+    @_memory.setter
+    def _memory(self, value: Memory) -> None:
+        self._params, self._optimizer_state, self.version = value[:3]
+        self.kept = dict(value[3])
+
+    @property
+    def _first(self) -> Memory:
+        """What it had in memory when the run began."""
+        params = self._run.engine.initial_params
+        return params, self._run.engine.init_state(params), 0, {}
+
     # -- messages -------------------------------------------------------------------------------------
 
     async def send(self, to: str, payload: Any, tag: Hashable = "") -> None:
         failures = self._run.failures
-        if failures.is_noticed(to):
+        if failures.is_lost(self.id, to):
             raise PeerLost(to)
         if failures.is_down(to):
             await self.wait(self._env.event(), f"{to} to be noticed as lost", to)
@@ -361,7 +437,7 @@ class SimulatedNode(Node):
         kept = self._mailbox.take(sender, tag)
         if kept is not None:
             return kept
-        if sender is not None and self._run.failures.is_noticed(sender):
+        if sender is not None and self._run.failures.is_lost(self.id, sender):
             raise PeerLost(sender)
         started = self.now
         arrival = self._mailbox.ask(sender, tag)
@@ -442,7 +518,7 @@ class SimulatedNode(Node):
     @contextmanager
     def _together(self, name: str, members: tuple[str, ...]) -> Iterator[None]:
         """Around the steps of a collective: it ends with the loss of a member, and leaves a span."""
-        with self._run.failures.together(members), self._span(name):
+        with self._run.failures.together(self.id, members), self._span(name):
             yield
 
     def _collective(self, kind: str, group: Sequence[str] | None) -> tuple[tuple[str, ...], CollectiveTag]:

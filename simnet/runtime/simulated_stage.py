@@ -1,6 +1,5 @@
 """A stage of a pipeline under the simulated clock."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +9,7 @@ from simnet.compute.layout import Layout
 from simnet.compute.pieces import Passage
 from simnet.compute.stages import PieceBackward, PieceForward, PieceStep
 from simnet.optim import Optimizer
-from simnet.runtime.checkpoints import NodeState
+from simnet.runtime.checkpoints import Memory
 from simnet.runtime.pipeline_world import PipelineWorld
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.stage_node import STAGE, Bundle, PassedBack, StageNode
@@ -48,14 +47,14 @@ class SimulatedStage(SimulatedNode, StageNode):
         self.group = tuple(row[stage] for row in names)
         self.optimizer = world.optimizer
         self.pieces = world.pieces_of(stage)
-        self._codecs: list[Any] = [world.codecs.build(piece, replica, run.streams) for piece in self.pieces]
+        self._codecs = self._new_codecs()
         whole = run.engine.initial_params
         parts: list[Tensor] = []
         for piece, codec in zip(self.pieces, self._codecs, strict=True):
             parts.append(whole[piece.start : piece.start + piece.parameters])
             if codec.parameters:
                 parts.append(codec.initial_params().to(whole))
-        self._params = parts[0] if len(parts) == 1 else torch.cat(parts)
+        self._params = self._initial = parts[0] if len(parts) == 1 else torch.cat(parts)
         self._timed = not run.engine.has_values
         sizes = [
             piece.parameters + codec.parameters
@@ -66,6 +65,30 @@ class SimulatedStage(SimulatedNode, StageNode):
         self._state: dict[str, Tensor] | None = None
         self._forwards: dict[tuple[int, int], PieceForward] = {}
         self._bound: dict[Optimizer, Optimizer] = {}
+
+    def _new_codecs(self) -> list[Any]:
+        return [self._world.codecs.build(piece, self.replica, self._run.streams) for piece in self.pieces]
+
+    def begin_again(self, *, disk: bool) -> None:
+        self._forwards.clear()
+        self._codecs = self._new_codecs()
+        super().begin_again(disk=disk)
+
+    @property
+    def _memory(self) -> Memory:
+        state = self._state, [dict(codec.state) for codec in self._codecs]
+        return self._params, state, self.version, dict(self.kept)
+
+    @_memory.setter
+    def _memory(self, value: Memory) -> None:
+        self._params, (self._state, states), self.version = value[:3]
+        self.kept = dict(value[3])
+        for codec, state in zip(self._codecs, states, strict=True):
+            codec.state = state
+
+    @property
+    def _first(self) -> Memory:
+        return self._initial, (None, [dict(codec.state) for codec in self._new_codecs()]), 0, {}
 
     @property
     def budget(self) -> int | None:
@@ -89,20 +112,6 @@ class SimulatedStage(SimulatedNode, StageNode):
             (piece.start, self.chunk_of(self._params, chunk)[: piece.parameters])
             for chunk, piece in enumerate(self.pieces)
         ]
-
-    def state(self) -> NodeState:
-        return replace(
-            super().state(),
-            optimizer_state=self._state,
-            codecs=tuple(dict(codec.state) for codec in self._codecs),
-        )
-
-    def go_back(self, state: NodeState) -> None:
-        super().go_back(state)
-        self._state = None if state.optimizer_state is None else dict(state.optimizer_state)
-        for codec, kept in zip(self._codecs, state.codecs, strict=True):
-            codec.state = kept
-        self._forwards.clear()
 
     def pass_seconds(self) -> float:
         """Of all microbatches of an update."""

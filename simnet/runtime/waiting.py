@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import simpy
 
-from simnet.runtime.node import Cancelled, Message, PeerLost, Task
+from simnet.runtime.node import Cancelled, Message, NodeDown, PeerLost, Task
 
 T = TypeVar("T")
 
@@ -15,7 +15,8 @@ T = TypeVar("T")
 class Until(Generic[T]):
     """`await Until(event)`: SimPy resumes the coroutine with the event's value.
 
-    An interrupt raises its cause, if that is a :class:`PeerLost`, and :class:`Cancelled` otherwise.
+    An interrupt raises its cause, if that is a :class:`PeerLost` or :class:`NodeDown`, and
+    :class:`Cancelled` otherwise.
     """
 
     __slots__ = ("event",)
@@ -27,7 +28,7 @@ class Until(Generic[T]):
         try:
             return (yield self.event)
         except simpy.Interrupt as interrupt:
-            if isinstance(interrupt.cause, PeerLost):
+            if isinstance(interrupt.cause, PeerLost | NodeDown):
                 raise interrupt.cause from None
             raise Cancelled from None
 
@@ -59,6 +60,8 @@ class SimulatedTask(Task[T]):
         keep_errors: bool = False,
     ) -> None:
         self.owner = owner
+        self.incarnation = 0
+        """Which life of its owner it belongs to."""
         self._coroutine = coroutine
         self._guarded = _ending_quietly(coroutine, keep_errors)
         # SimPy drives a coroutine as it does a generator: by send() and throw().
@@ -82,6 +85,11 @@ class SimulatedTask(Task[T]):
     def cancel(self) -> None:
         if not self.done:
             self._process.interrupt()
+
+    def go_down(self) -> None:
+        """Raise :class:`NodeDown` at its `await`."""
+        if not self.done:
+            self._process.interrupt(NodeDown())
 
     def close(self) -> None:
         """Drop the coroutine where it stands: the run is over."""
