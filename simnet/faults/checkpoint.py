@@ -1,8 +1,9 @@
 """What checkpoints cost, in closed form: stalls, when storage has them, how often they pay.
 
-The model is that of DataStates-LLM (Maurya et al., HPDC 2024): a checkpoint of S bytes is copied from the device
-to its host's memory, and from there to storage. Parameters and optimizer state do not change between the end
-of one optimizer step and the next, so a lazy copy hides behind the forward and backward pass in between.
+The model is that of DataStates-LLM (Maurya et al., HPDC 2024): a checkpoint of S bytes is copied from the
+device to its host's memory, and from there to storage. Parameters and optimizer state do not change between
+the end of one optimizer step and the next, so a lazy copy hides behind the forward and backward pass in
+between.
 """
 
 from dataclasses import dataclass
@@ -62,8 +63,8 @@ class CheckpointCost:
         return self.write_seconds + self.copy_seconds
 
     def cycle_seconds(self, work_seconds: float) -> float:
-        """From one checkpoint to the next when there are `work_seconds` of work in between, in the long run, with
-        room for one checkpoint in the host's memory.
+        """From one checkpoint to the next when there are `work_seconds` of work in between, in the long run,
+        with room for one checkpoint in the host's memory.
 
         Storage may be what sets the pace: then the stall waits for it.
         """

@@ -70,8 +70,8 @@ class _Own:
 class Checkpoints:
     """Takes checkpoints at safe points: each time a method's coroutine asks whether it is `running`.
 
-    With `on_failure: restart` the first node that gets to its n-th safe point decides for all of them, so that
-    checkpoints of one number fit together; otherwise each node decides alone.
+    With `on_failure: restart` the first node that gets to its n-th safe point decides for all of them, so
+    that checkpoints of one number fit together; otherwise each node decides alone.
     """
 
     def __init__(self, run: "SimulatedRun", config: CheckpointConfig) -> None:
@@ -171,7 +171,8 @@ class Checkpoints:
     async def _flush(
         self, node: "SimulatedNode", own: _Own, checkpoint: Checkpoint, copied: simpy.Event
     ) -> None:
-        """From the host's memory to storage: a lazy checkpoint while it is copied there, a snapshot after that."""
+        """From the host's memory to storage: a lazy checkpoint while it is copied there, a snapshot after
+        that."""
         if self.config.mode == "snapshot":
             await Until(copied)
             await self._write(checkpoint)
@@ -253,7 +254,8 @@ class Checkpoints:
             node.go_back(state)
 
     async def alone(self, node: "SimulatedNode", main: Coroutine[Any, Any, None]) -> None:
-        """A node that came back on its own: it starts, reads its last checkpoint, and does what its role is."""
+        """A node that came back on its own: it starts, reads its last checkpoint, and does what its role
+        is."""
         own = self._own[node.id]
         try:
             await Until(self._run.env.timeout(self.config.restart_time))

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 class Rollback:
     """All nodes stop when the loss of one is noticed, and begin anew together.
 
-    They wait until every node is up, start (`restart_time`), read the last checkpoint that all of them have in
-    storage, and their roles' coroutines begin again from there. A node that goes down meanwhile makes them wait
-    for it and start once more. What was computed since that checkpoint is undone: charged, done, and for nothing.
+    They wait until every node is up, start (`restart_time`), read the last checkpoint that all of them have
+    in storage, and their roles' coroutines begin again from there. A node that goes down meanwhile makes them
+    wait for it and start once more. What was computed since that checkpoint is undone: charged, done, and for
+    nothing.
     """
 
     def __init__(self, run: "SimulatedRun", checkpoints: Checkpoints) -> None:
@@ -61,7 +62,8 @@ class Rollback:
         return [name for name in self._run.nodes if self._run.failures.is_down(name)]
 
     def _collectives_called(self) -> dict[Hashable, int]:
-        """The most calls of each collective by any node, so that what was left half done is never met again."""
+        """The most calls of each collective by any node, so that what was left half done is never met
+        again."""
         most: dict[Hashable, int] = {}
         for node in self._run.nodes.values():
             for key, calls in node.collectives_called.items():

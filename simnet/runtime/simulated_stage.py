@@ -116,7 +116,8 @@ class SimulatedStage(SimulatedNode, StageNode):
     def pass_seconds(self) -> float:
         """Of all microbatches of an update."""
         passes = sum(
-            self._world.forward_seconds(piece, self._machine) + self._world.backward_seconds(piece, self._machine)
+            self._world.forward_seconds(piece, self._machine)
+            + self._world.backward_seconds(piece, self._machine)
             for piece in self.pieces
         )
         return self._run.microbatches * passes

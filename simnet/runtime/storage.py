@@ -21,8 +21,8 @@ class Access:
 class Storage:
     """Storage that each node reaches at `each` bytes per second, and all together at `together`.
 
-    Whoever reads or writes gets the same: `min(each, together / n)` with n of them at once. It is no part of the
-    network that messages travel on.
+    Whoever reads or writes gets the same: `min(each, together / n)` with n of them at once. It is no part of
+    the network that messages travel on.
     """
 
     def __init__(self, env: simpy.Environment, each: float, together: float = inf) -> None:

@@ -34,20 +34,23 @@ class CheckpointConfig(Section):
         PlainSerializer(str, return_type=str, when_used="json"),
         WithJsonSchema({"type": "string", "examples": ["10 min", "100 steps", OPTIMAL]}),
     ] = Field(
-        description="From one checkpoint to the next, in virtual time (10 min) or in steps (100 steps); optimal: "
-        "as Young's formula has it, which needs exponential churn."
+        description="From one checkpoint to the next, in virtual time (10 min) or in steps (100 steps); "
+        "optimal: as Young's formula has it, which needs exponential churn."
     )
     mode: Literal["synchronous", "snapshot", "lazy"] = Field(
         "synchronous",
-        description="What a node waits for: synchronous: until storage has everything; snapshot: until its own "
-        "memory has a copy; lazy: for what of that copy does not hide behind the next forward and backward pass.",
+        description="What a node waits for: synchronous: until storage has everything; snapshot: until its "
+        "host's memory has a copy; lazy: for what of that copy does not hide behind the next forward and "
+        "backward pass.",
     )
     size: Annotated[Bytes, Positive] | None = Field(
         None,
-        description="Bytes of one node's checkpoint; if not given, what its parameters, its optimizer's state "
-        "and what the method keeps take, as `charge_as` has it.",
+        description="Bytes of one node's checkpoint; if not given, what its parameters, its optimizer's "
+        "state and what the method keeps take, as `charge_as` has it.",
     )
-    storage_bandwidth: Bandwidth = Field(description="At which one node reads and writes storage, such as 1 GB/s.")
+    storage_bandwidth: Bandwidth = Field(
+        description="At which one node reads and writes storage, such as 1 GB/s."
+    )
     shared_bandwidth: Bandwidth | None = Field(
         None, description="The same of all nodes together; without limit if not given."
     )
@@ -68,8 +71,9 @@ class CheckpointConfig(Section):
     )
     on_failure: Literal["continue", "restart"] = Field(
         "continue",
-        description="continue: the others do what their method does, and a node that comes back begins at its own "
-        "last checkpoint; restart: all wait for the lost node, and go back to the last checkpoint that all have.",
+        description="continue: the others do what their method does, and a node that comes back begins at "
+        "its own last checkpoint; restart: all wait for the lost node, and go back to the last checkpoint that "
+        "all have.",
     )
 
     @model_validator(mode="after")
