@@ -1,5 +1,7 @@
 """DiLoCo."""
 
+from typing import ClassVar, Literal
+
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
@@ -17,6 +19,8 @@ class DiLoCo(Algorithm):
     layer after the other; the result is the same.
     """
 
+    safe_points: ClassVar[Literal["common", "own", "none"]] = "common"
+
     local_steps: PositiveInt = Field(50, description="Inner optimizer steps per round (H).")
     outer: OptimizerConfig = Field(
         Nesterov(lr=0.7, momentum=0.9), description="The outer optimizer, stepped on the averaged drift."
@@ -28,12 +32,12 @@ class DiLoCo(Algorithm):
     )
 
     async def worker(self, node: Node) -> None:
-        anchor, outer = node.params, self.outer.init(node.params)
+        anchor, outer = node.params, node.kept.get("outer") or self.outer.init(node.params)
         outer_flops = self.outer.step_flops(node.parameters)
         while node.running:
             drift = await self.mean_drift(node, anchor)
             anchor, outer = await node.compute(self.outer.step, anchor, drift, outer, flops=outer_flops)
-            node.params = anchor
+            node.params, node.kept["outer"] = anchor, outer
 
     async def mean_drift(self, node: Node, anchor: Tensor) -> Tensor:
         """Train for a round; the mean over the workers of how far their models came from `anchor`."""
