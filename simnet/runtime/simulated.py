@@ -16,6 +16,7 @@ from simnet.compute import Engine, Job, TimingEngine, TrainJob
 from simnet.compute.charging import even_layers
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
+from simnet.runtime.accounts import record_accounts
 from simnet.runtime.checkpoints import Checkpoints
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.evaluation import Evaluation, HasModel
@@ -31,6 +32,7 @@ from simnet.runtime.simulated_stage import stage_nodes, whole_models
 from simnet.runtime.stage_node import STAGE
 from simnet.runtime.waiting import SimulatedTask
 from simnet.runtime.world import Method, Outcome, Progress, World
+from simnet.scenario import FaultsConfig
 from simnet.streams import Streams
 
 T = TypeVar("T")
@@ -231,6 +233,9 @@ class SimulatedRun:
         self._evaluation.finish(ended, self.worker_steps, self.network.bytes_sent)
         self._report()
         self._check_work()
+        accounts: dict[str, float] = {}
+        if self.scenario.faults != FaultsConfig():
+            accounts = record_accounts(self.nodes.values(), self.recorder, ended)
         busy = sum(node.busy_seconds for node in self._workers)
         return Outcome(
             virtual_seconds=ended,
@@ -242,6 +247,7 @@ class SimulatedRun:
             final=self._evaluation.latest,
             invariants={
                 **self.counts,
+                **accounts,
                 "bytes_sent": self.network.bytes_sent,
                 "bytes_received": self.network.bytes_received,
                 "bytes_lost": self.network.bytes_lost,
