@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from simnet.faults.churn import Churn, build_churn, mean_seconds_between_failures
+from simnet.faults.partitions import Split, build_partitions
 from simnet.network import Topology
 from simnet.scenario import Scenario
 
@@ -9,6 +11,13 @@ from simnet.scenario import Scenario
 @dataclass(frozen=True, slots=True)
 class Faults:
     """What goes wrong in a run, and when."""
+
+    churn: Churn | None = None
+    """Who goes and comes."""
+    mean_seconds_between_failures: float | None = None
+    """Of all nodes together, where churn is exponential."""
+    partitions: tuple[Split, ...] = ()
+    """Who cannot reach whom."""
 
 
 NO_FAULTS = Faults()
@@ -19,4 +28,8 @@ def build_faults(scenario: Scenario, topology: Topology) -> Faults:
 
     Raises :class:`~simnet.scenario.ScenarioError` where a fault names what the network does not have.
     """
-    return NO_FAULTS
+    return Faults(
+        churn=build_churn(scenario, topology),
+        mean_seconds_between_failures=mean_seconds_between_failures(scenario, topology),
+        partitions=build_partitions(scenario, topology),
+    )

@@ -6,8 +6,8 @@ from simnet.results import Recorder
 from simnet.runtime.simulated_node import SimulatedNode
 
 ACCOUNTS = ("useful_seconds", "wasted_seconds", "undone_seconds", "stalled_seconds")
-"""What is recorded of every node at the end of a run: computing what counts, what was cut off or came to nothing,
-and what all went back behind; and what checkpoints took of the device."""
+"""What is recorded of every node at the end of a run: computing what counts, what was cut off or came to
+nothing, and what all went back behind; and what checkpoints took of the device."""
 
 
 def record_accounts(nodes: Iterable[SimulatedNode], recorder: Recorder, ended: float) -> dict[str, float]:

@@ -92,7 +92,7 @@ class Checkpoints:
     # -- when -----------------------------------------------------------------------------------------
 
     def _optimal(self) -> Interval:
-        between_failures = self._run.faults.mean_seconds_between_failures(len(self._run.nodes))
+        between_failures = self._run.faults.mean_seconds_between_failures
         if between_failures is None:
             raise ScenarioError.at(
                 ("faults", "checkpoint", "interval"),

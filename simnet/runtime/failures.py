@@ -43,16 +43,19 @@ class Failures:
 
     # -- going and coming -----------------------------------------------------------------------------
 
-    def down(self, node_id: str) -> None:
-        """A node that is up goes down now: its messages are cut, and the others will notice."""
-        self.cut(node_id)
+    def down(self, node_id: str, *, says_so: bool = False) -> None:
+        """A node that is up goes down now: its messages are cut, and the others will notice.
+
+        If it says so, what it is sending still leaves, and the others notice when they are told.
+        """
+        self.cut(node_id, says_so=says_so)
         self._down[node_id] = Alarm(self._run.env, lambda _: self._notice(node_id), self._detection_seconds)
 
-    def cut(self, node_id: str) -> None:
-        """What a node is sending, and what is on its way to it, is lost."""
+    def cut(self, node_id: str, *, says_so: bool = False) -> None:
+        """What a node is sending (unless it says that it goes) and what is on its way to it is lost."""
         for flow in list(self._flows.values()):
             sending = flow.source == node_id and flow.transfer.status in ("flowing", "waiting")
-            if sending or flow.target == node_id:
+            if (sending and not says_so) or flow.target == node_id:
                 self._run.network.cancel(flow.transfer)
 
     def up(self, node_id: str) -> None:

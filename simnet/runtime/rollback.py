@@ -35,13 +35,18 @@ class Rollback:
         if not run.lifecycle.unfinished:
             return False
         run.counts["rollbacks"] += 1
+        self.stop_all()
+        return True
+
+    def stop_all(self) -> None:
+        """Nothing runs any more until all nodes are there."""
+        run = self._run
         run.lifecycle.hold_back()
         for name, node in run.nodes.items():
             run.failures.cut(name)
             run.rings.lost(name)
             node.note(self)
         run.start(self._recover())
-        return True
 
     def lost(self) -> None:
         """A node went down, noticed or not."""

@@ -18,9 +18,11 @@ from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transp
 from simnet.results import Recorder
 from simnet.runtime.accounts import record_accounts
 from simnet.runtime.checkpoints import Checkpoints
+from simnet.runtime.churning import Churning
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
+from simnet.runtime.lifecycle import DeadlockError as DeadlockError
 from simnet.runtime.lifecycle import Lifecycle
 from simnet.runtime.node import Cancelled, Encoded, Message
 from simnet.runtime.payload import payload_bytes
@@ -42,10 +44,6 @@ FLUSH_PRIORITY = EventPriority(2)
 REPORT_SECONDS = 0.1
 STUCK_EVENTS = 2_000_000
 """So many events without the clock moving are a loop that never waits."""
-
-
-class DeadlockError(Exception):
-    """Nothing can happen any more, yet some coroutine waits; the message says which node waits for what."""
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +98,7 @@ class SimulatedRun:
         self._group_numbers: dict[tuple[str, ...], int] = {}
         self.members, self.nodes = self._place()
         self.lifecycle = Lifecycle(self, method.roles())
+        self._churning = None if self.faults.churn is None else Churning(self, self.faults.churn)
         self.microbatches = int(getattr(method, "microbatches", 1))
         checkpoint = world.scenario.faults.checkpoint
         self.checkpoints = None if checkpoint is None else Checkpoints(self, checkpoint)
@@ -169,6 +168,9 @@ class SimulatedRun:
             return self._run()
 
     def _run(self) -> Outcome:
+        if self._churning is not None:
+            self._churning.begin()
+            self.lifecycle.record_start()
         self.lifecycle.begin()
         self._evaluation.stage(0.0, 0, 0.0)
         self._report()
@@ -191,7 +193,7 @@ class SimulatedRun:
             env.step()
         unfinished = self.lifecycle.unfinished
         if upcoming == inf and unfinished and not self._spent():
-            raise DeadlockError(self._who_waits_for_what(unfinished))
+            raise DeadlockError(self.lifecycle.explanation())
         return self._close(self._end(upcoming, target, unfinished))
 
     def _end(self, upcoming: float, target: float, unfinished: list[str]) -> float:
@@ -266,17 +268,6 @@ class SimulatedRun:
         """What became of work: a timing-only run computes nothing."""
         return "computed" if self.engine.has_values else "counted"
 
-    def _who_waits_for_what(self, unfinished: Sequence[str]) -> str:
-        lines = [
-            f"  {name} waits for {what} since {since:.6g} s"
-            for name in unfinished
-            for what, since, _, _ in self.nodes[name].waiting_for.values()
-        ]
-        return (
-            f"nothing can happen after {self._last_activity:.6g} s, but {len(unfinished)} of "
-            f"{len(self.nodes)} nodes have not finished:\n" + "\n".join(lines)
-        )
-
     # -- what nodes ask for ---------------------------------------------------------------------------
 
     def start(
@@ -334,6 +325,16 @@ class SimulatedRun:
         """Whether work that begins now and takes `seconds` is done before the run's last instant."""
         return self.env.now + seconds < self._stop_time
 
+    @property
+    def has_last_instant(self) -> bool:
+        """Whether the scenario says when the run ends at the latest."""
+        return self._stop_time < inf
+
+    @property
+    def last_activity(self) -> float:
+        """When something really happened for the last time."""
+        return self._last_activity
+
     def active_until_now(self) -> None:
         """Something really happened now: the run lasts at least until here."""
         self._last_activity = float(self.env.now)
@@ -383,6 +384,8 @@ class SimulatedRun:
             if entry.node.role == self._trained_role:
                 entry.node.steps += entry.steps
                 self.worker_steps += entry.steps
+                if entry.steps and self._churning is not None:
+                    self._churning.stepped(entry.node)
         self._evaluation.steps_taken(self.worker_steps // len(self._workers))
         self._report(urgent=False)
         for entry in finishing:

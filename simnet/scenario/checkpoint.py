@@ -72,8 +72,8 @@ class CheckpointConfig(Section):
     on_failure: Literal["continue", "restart"] = Field(
         "continue",
         description="continue: the others do what their method does, and a node that comes back begins at "
-        "its own last checkpoint; restart: all wait for the lost node, and go back to the last checkpoint that "
-        "all have.",
+        "its own last checkpoint; restart: all wait for the lost node, and go back to the last checkpoint "
+        "that all have.",
     )
 
     @model_validator(mode="after")

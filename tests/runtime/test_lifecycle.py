@@ -135,7 +135,7 @@ def test_who_waits_for_it_is_told_when_it_is_back_or_noticed(simulate, back):
     simulate(crashing(worker, at=0.5, back=back), star(4))
     now = min(back, 0.5 + DETECTION)
     left = ("n0", "n2", "n3") if back > now else ("n0", "n1", "n2", "n3")
-    assert told == {name: (now, "n1", left) for name in ("n0", "n2", "n3")}
+    assert told == dict.fromkeys(("n0", "n2", "n3"), (now, "n1", left))
 
 
 def test_who_is_up_as_far_as_one_knows(simulate):
