@@ -77,7 +77,7 @@ class Lifecycle:
             raise ValueError(f"{node_id!r} cannot go down: it is not a node: {', '.join(nodes)}")
         if node_id in self._gone:
             raise ValueError(f"{node_id} is down already")
-        if node_id in self._mains and self._mains[node_id].done:
+        if not self.held_back and self._mains[node_id].done:
             self._finished.add(node_id)
         self._gone[node_id] = float(env.now), cause
         self._run.recorder.fault(float(env.now), node_id, "down", cause)
@@ -152,6 +152,14 @@ class Lifecycle:
             for name, main in self._mains.items()
             if not main.done and name not in self._finished and name not in self._gone
         ]
+
+    @property
+    def work_left(self) -> bool:
+        """Whether any node, up or down, has not finished what its role is."""
+        return any(
+            name not in self._finished and (name in self._gone or not main.done)
+            for name, main in self._mains.items()
+        )
 
     def is_over(self, may_return: Callable[[str], bool]) -> bool:
         """Whether all have finished but those that are down and will not return."""

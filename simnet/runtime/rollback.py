@@ -26,15 +26,18 @@ class Rollback:
         self._checkpoints = checkpoints
         self._returned: simpy.Event | None = None
         self._losses = 0
+        self._lost: str | None = None
 
     def begins(self, node_id: str) -> bool:
         """A node is noticed to be lost: stop everything. False where nobody has anything left to do."""
         run = self._run
         if run.lifecycle.held_back:
             return True
-        if not run.lifecycle.unfinished:
+        if not run.lifecycle.work_left:
             return False
         run.counts["rollbacks"] += 1
+        run.recorder.fault(float(run.env.now), node_id, "rollback", "checkpoint")
+        self._lost = node_id
         self.stop_all()
         return True
 
@@ -93,4 +96,7 @@ class Rollback:
             node.meets_as(calls)
             node.unnote(self)
         run.active_until_now()
+        if self._lost is not None:
+            run.recorder.fault(float(run.env.now), self._lost, "restarted", "checkpoint")
+            self._lost = None
         run.lifecycle.begin_together()
