@@ -102,7 +102,10 @@ class OuterSteps(Together):
         super().__init__(node)
         self._every = every
         self._outer = node.bound(outer)
-        self._anchor, self._state = node.kept.get("outer") or (node.params, self._outer.init(node.params))
+        self._anchor: Tensor = node.params
+        self._state = self._outer.init(node.params)
+        if "outer" in node.kept:
+            self._anchor, self._state = node.kept["outer"]
         node.kept["outer"] = self._anchor, self._state
         self._flops = self._outer.step_flops(node.parameters)
 

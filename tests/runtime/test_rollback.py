@@ -1,4 +1,4 @@
-"""Going back to a checkpoint: the same course as if nothing had happened, later, and with work for nothing."""
+"""Going back to a checkpoint: the course is that of a run without failures, only later."""
 
 from math import inf
 
@@ -145,7 +145,7 @@ def test_what_storage_does_not_have_is_no_way_back(run_with):
 
 
 def test_a_node_that_never_returns_is_named(run_with):
-    with pytest.raises(DeadlockError, match="n0 waits for n1 to come back since 7.3 s"):
+    with pytest.raises(DeadlockError, match=r"n0 waits for n1 to come back since 7\.3 s"):
         run_with("allreduce", [("n1", 6.3, inf)])
 
 
@@ -170,5 +170,5 @@ def test_only_methods_with_common_points_go_back_together(small, name):
     if algorithm_class(name).safe_points == "common":
         assert len(plans(Scenario.model_validate(scenario))) == 1
         return
-    with pytest.raises(ScenarioError, match="no points in common|never asks whether it is running"):
+    with pytest.raises(ScenarioError, match=r"no points in common|never asks whether it is running"):
         plans(Scenario.model_validate(scenario))
