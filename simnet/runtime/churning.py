@@ -64,7 +64,7 @@ class Churning:
             Alarm(self._run.env, self._ring, self._next.time - self._run.env.now)
 
     def _ring(self, _: simpy.Event) -> None:
-        if self._run.lifecycle.is_over(self.may_return):
+        if self._run.is_over:
             return
         now = self._run.env.now
         while self._next is not None and self._next.time <= now:

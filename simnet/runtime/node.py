@@ -28,8 +28,11 @@ class PeerLost(Exception):
     """
 
     def __init__(self, peer: str) -> None:
-        super().__init__(f"{peer} went down")
+        super().__init__(peer)  # SimPy copies errors by their arguments
         self.peer = peer
+
+    def __str__(self) -> str:
+        return f"{self.peer} went down"
 
 
 class Cancelled(BaseException):

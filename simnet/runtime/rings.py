@@ -146,11 +146,18 @@ class FluidRings:
 
     def lost(self, node_id: str) -> None:
         """It is known that a node went down: stop what it has a part in."""
+        self._stop(lambda members: node_id in members)
+
+    def lost_apart(self, is_lost: Callable[[str, str], bool]) -> None:
+        """Members that are lost to each other cannot go on: stop what they have a part in together."""
+        self._stop(lambda members: any(is_lost(members[0], member) for member in members))
+
+    def _stop(self, concerns: Callable[[tuple[str, ...]], bool]) -> None:
         for tag, gathering in list(self._gatherings.items()):
-            if node_id in gathering.members:
+            if concerns(gathering.members):
                 del self._gatherings[tag]
         for operation in list(self._operations.values()):
-            if node_id in operation.members:
+            if concerns(operation.members):
                 for transfer in operation.transfers:
                     self._run.network.cancel(transfer)
                 if operation.task is not None:

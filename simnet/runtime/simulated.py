@@ -25,6 +25,7 @@ from simnet.runtime.failures import Failures
 from simnet.runtime.lifecycle import DeadlockError as DeadlockError
 from simnet.runtime.lifecycle import Lifecycle
 from simnet.runtime.node import Cancelled, Encoded, Message
+from simnet.runtime.partitions import Partitions
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
 from simnet.runtime.rollback import Rollback
@@ -82,7 +83,7 @@ class SimulatedRun:
         transport = transport_of(world.scenario.network.model)
         self.network = FluidNetwork(self.env, world.topology, transport, on_end=self._transfer_ended)
         self.rings = FluidRings(self)
-        self.failures = Failures(self, world.scenario.network.detection_timeout)
+        self.failures = Failures(self)
         self.counts: Counter[str] = Counter()
         self.shared_steps = SharedSteps()
         self._method = method
@@ -99,6 +100,7 @@ class SimulatedRun:
         self.members, self.nodes = self._place()
         self.lifecycle = Lifecycle(self, method.roles())
         self._churning = None if self.faults.churn is None else Churning(self, self.faults.churn)
+        self._partitions = Partitions(self, self.faults.partitions) if self.faults.partitions else None
         self.microbatches = int(getattr(method, "microbatches", 1))
         checkpoint = world.scenario.faults.checkpoint
         self.checkpoints = None if checkpoint is None else Checkpoints(self, checkpoint)
@@ -170,7 +172,9 @@ class SimulatedRun:
     def _run(self) -> Outcome:
         if self._churning is not None:
             self._churning.begin()
+        if self._churning is not None or self._partitions is not None:
             self.lifecycle.record_start()
+        self.failures.begin(self._partitions)
         self.lifecycle.begin()
         self._evaluation.stage(0.0, 0, 0.0)
         self._report()
@@ -324,6 +328,12 @@ class SimulatedRun:
     def ends_in_time(self, seconds: float) -> bool:
         """Whether work that begins now and takes `seconds` is done before the run's last instant."""
         return self.env.now + seconds < self._stop_time
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everybody has finished, but for nodes that are down and will not return."""
+        may_return = (lambda _: False) if self._churning is None else self._churning.may_return
+        return self.lifecycle.is_over(may_return)
 
     @property
     def has_last_instant(self) -> bool:

@@ -125,11 +125,9 @@ def test_who_waits_for_it_is_told_when_it_is_back_or_noticed(simulate, back):
         if node.rank == 1:
             await node.sleep(20)
             return
+        waiting = node.recv("n1") if node.rank == 0 else node.all_reduce(torch.ones(4))
         with pytest.raises(PeerLost) as lost:
-            if node.rank == 0:
-                await node.recv("n1")
-            else:
-                await node.all_reduce(torch.ones(4))
+            await waiting
         told[node.id] = (node.now, lost.value.peer, node.up())
 
     simulate(crashing(worker, at=0.5, back=back), star(4))
