@@ -168,6 +168,15 @@ class _Measured:
     def time(self, label: str) -> float:
         return self.runs[label].manifest.virtual_seconds
 
+    def goodput(self, label: str) -> float:
+        return self.runs[label].goodput
+
+    def wasted(self, label: str) -> float:
+        return self.runs[label].wasted_seconds
+
+    def availability(self, label: str) -> float:
+        return self.runs[label].mean_availability
+
 
 def _points(scenario: Document | Scenario | str | Path) -> list[Scenario]:
     if isinstance(scenario, Scenario):

@@ -96,6 +96,7 @@ def _plans(scenario: Scenario) -> list[Plan]:
     synthetic = any(isinstance(task, SyntheticTask) for task in tasks.values())
     if synthetic:
         _check_timing_only(scenario, methods)
+    _check_checkpoints(scenario, methods)
     files = kept_files(scenario)
     made = []
     for index, (entry, method, count) in enumerate(zip(scenario.algorithms, methods, shares, strict=True)):
@@ -151,6 +152,27 @@ def _pipeline_world(
         build_pipeline(scenario, method, task, cost, optimizer, topology.workers),
         build_faults(scenario, topology),
     )
+
+
+def _check_checkpoints(scenario: Scenario, methods: Sequence[Algorithm]) -> None:
+    """Raises `ScenarioError` for methods that cannot take checkpoints, or not go back to them together."""
+    checkpoint = scenario.faults.checkpoint
+    if checkpoint is None:
+        return
+    problems = []
+    for index, method in enumerate(methods):
+        name = scenario.algorithms[index].name
+        if method.safe_points == "none":
+            message = (
+                "it never asks whether it is running, so there is no point at which to take a checkpoint"
+            )
+            problems.append(Problem(("algorithms", index, "name"), message, name, "no `faults.checkpoint`"))
+        elif checkpoint.on_failure == "restart" and method.safe_points != "common":
+            message = "its nodes have no points in common to which all could go back"
+            expected = "`faults.checkpoint.on_failure: continue`, or a method in which all do the same steps"
+            problems.append(Problem(("algorithms", index, "name"), message, name, expected))
+    if problems:
+        raise ScenarioError(problems)
 
 
 def _needs_server(method: Algorithm) -> bool:

@@ -1,5 +1,7 @@
 """Synchronous data parallelism."""
 
+from typing import ClassVar, Literal
+
 from pydantic import Field
 from torch import Tensor
 
@@ -15,6 +17,8 @@ class AllReduce(SynchronousMethod):
     backward` each layer is sent as soon as the backward pass has left it, one layer after the other; the
     result is the same, and only what is left when the backward pass ends is waited for (Li et al., 2020).
     """
+
+    safe_points: ClassVar[Literal["common", "own", "none"]] = "common"
 
     overlap: Overlap = Field(
         "none",

@@ -1,5 +1,7 @@
 """D-PSGD."""
 
+from typing import ClassVar, Literal
+
 from pydantic import Field
 from torch import Tensor
 
@@ -13,6 +15,8 @@ class DPSGD(Algorithm):
     `x_i <- sum_j W_ij x_j - opt(g_i(x_i))` with Metropolis weights W. Waits for its neighbours only; sends
     `degree d b` bytes per step.
     """
+
+    safe_points: ClassVar[Literal["common", "own", "none"]] = "common"
 
     graph: Graph = Field(
         "neighbors",

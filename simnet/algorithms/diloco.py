@@ -1,5 +1,7 @@
 """DiLoCo."""
 
+from typing import ClassVar, Literal
+
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
@@ -18,6 +20,8 @@ class DiLoCo(SynchronousMethod):
     layer after the other; the result is the same.
     """
 
+    safe_points: ClassVar[Literal["common", "own", "none"]] = "common"
+
     local_steps: PositiveInt = Field(50, description="Inner optimizer steps per round (H).")
     outer: OptimizerConfig = Field(
         Nesterov(lr=0.7, momentum=0.9), description="The outer optimizer, stepped on the averaged drift."
@@ -29,7 +33,7 @@ class DiLoCo(SynchronousMethod):
     )
 
     async def worker(self, node: Node) -> None:
-        anchor, outer = node.params, self.outer.init(node.params)
+        anchor, outer = node.params, node.kept.get("outer") or self.outer.init(node.params)
         outer_flops = self.outer.step_flops(node.parameters)
 
         def take(state: Encoded) -> None:
@@ -44,7 +48,7 @@ class DiLoCo(SynchronousMethod):
             except GroupChanged:  # the others have finished the round without it: it has their anchor now
                 continue
             anchor, outer = await node.compute(self.outer.step, anchor, drift, outer, flops=outer_flops)
-            node.params = anchor
+            node.params, node.kept["outer"] = anchor, outer
             node.version += 1
 
     async def mean_drift(self, node: Node, anchor: Tensor, group: Group) -> Tensor:

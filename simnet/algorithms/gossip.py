@@ -1,5 +1,7 @@
 """Gossip in random pairs."""
 
+from typing import ClassVar, Literal
+
 from pydantic import Field, PositiveInt
 
 from simnet.runtime.node import Algorithm, Node
@@ -20,22 +22,24 @@ class Gossip(Algorithm):
     and a worker finds its partner without looking at all the others.
     """
 
+    safe_points: ClassVar[Literal["common", "own", "none"]] = "common"
+
     local_steps: PositiveInt = Field(1, description="Optimizer steps between two averagings.")
 
     async def worker(self, node: Node) -> None:
         members = node.members(node.role)
         draws: list[int] = []
-        turn = 0
+        turn = node.kept.get("turn", 0)
         while node.running:
             await node.train(self.local_steps)
-            if turn % ROUNDS_DRAWN == 0:
+            if turn % ROUNDS_DRAWN == 0 or not draws:
                 epoch = node.shared_rng("gossip", turn // ROUNDS_DRAWN)
                 draws = epoch.integers(rounds(len(members)), size=ROUNDS_DRAWN).tolist()
             partner = partner_of(node.rank, len(members), draws[turn % ROUNDS_DRAWN])
             if partner is not None:
                 theirs = await node.exchange(members[partner], node.params, ("gossip", turn))
                 node.params = (node.params + theirs) / 2
-            turn += 1
+            turn = node.kept["turn"] = turn + 1
 
 
 def rounds(workers: int) -> int:

@@ -1,5 +1,7 @@
 """Local SGD."""
 
+from typing import ClassVar, Literal
+
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
@@ -12,6 +14,8 @@ class LocalSGD(SynchronousMethod):
 
     `x_i <- mean_j x_j` every `local_steps`; the optimizer's own state stays where it is.
     """
+
+    safe_points: ClassVar[Literal["common", "own", "none"]] = "common"
 
     local_steps: PositiveInt = Field(20, description="Optimizer steps between two averagings (H).")
 

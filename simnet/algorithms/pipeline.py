@@ -1,6 +1,6 @@
 """Synchronous pipeline parallelism."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -20,6 +20,8 @@ class Pipeline(PipelineMethod):
     bytes each.
     """
 
+    safe_points: ClassVar[Literal["common", "own", "none"]] = "common"
+
     schedule: Annotated[Literal["gpipe", "1f1b", "interleaved"], Field(description="Who does what when.")] = (
         "1f1b"
     )
@@ -38,7 +40,7 @@ class Pipeline(PipelineMethod):
     async def stage(self, node: StageNode) -> None:
         stage, together = Stage(node, Latest()), self.together(node)
         actions = SCHEDULES[self.schedule](node.stages, node.stage, self.microbatches, node.chunks)
-        step = 0
+        step = stage.weights.version
         while node.running:
             await stage.run(actions, first=step * self.microbatches)
             gradient = await together.gradient(stage.take_gradient())

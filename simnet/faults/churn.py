@@ -125,6 +125,19 @@ def build_churn(scenario: Scenario, topology: Topology) -> Churn | None:
     return Churn(tuple(timelines), ordered, last_up, frozenset(on_disk))
 
 
+def mean_seconds_between_failures(scenario: Scenario, topology: Topology) -> float | None:
+    """Between two losses of whoever goes together, of all of them while they are up.
+
+    None without churn, and where some of it is not exponential: then there is no such number.
+    """
+    places, streams, rate = Places(scenario, topology), Streams(scenario.seed), 0.0
+    for index, entry in enumerate(scenario.faults.churn):
+        if not isinstance(entry, ExponentialChurn):
+            return None
+        rate += len(_groups(entry, index, places, streams)) / entry.mean_up
+    return 1 / rate if rate > 0 else None
+
+
 def _groups(entry: ChurnConfig, index: int, places: Places, streams: Streams) -> dict[str, tuple[str, ...]]:
     """The hosts that an entry is about, by the name of those who share their luck."""
     path = ("faults", "churn", index)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from simnet.faults.churn import Churn, build_churn
+from simnet.faults.churn import Churn, build_churn, mean_seconds_between_failures
 from simnet.faults.partitions import Split, build_partitions
 from simnet.network import Topology
 from simnet.scenario import Scenario
@@ -14,6 +14,8 @@ class Faults:
 
     churn: Churn | None = None
     """Who goes and comes."""
+    mean_seconds_between_failures: float | None = None
+    """Of all nodes together, where churn is exponential."""
     partitions: tuple[Split, ...] = ()
     """Who cannot reach whom."""
 
@@ -28,5 +30,6 @@ def build_faults(scenario: Scenario, topology: Topology) -> Faults:
     """
     return Faults(
         churn=build_churn(scenario, topology),
+        mean_seconds_between_failures=mean_seconds_between_failures(scenario, topology),
         partitions=build_partitions(scenario, topology),
     )

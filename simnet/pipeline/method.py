@@ -26,6 +26,7 @@ class PipelineMethod(Algorithm):
     """A method whose nodes are the stages of pipelines."""
 
     evaluated_role: ClassVar[str] = STAGE
+    safe_points: ClassVar[Literal["common", "own", "none"]] = "none"
 
     boundary: BoundaryConfig = Field(
         Identity(), description="The codec of what crosses from one stage to the next, and back."
@@ -101,8 +102,11 @@ class OuterSteps(Together):
         super().__init__(node)
         self._every = every
         self._outer = node.bound(outer)
-        self._anchor = node.params
+        self._anchor: Tensor = node.params
         self._state = self._outer.init(node.params)
+        if "outer" in node.kept:
+            self._anchor, self._state = node.kept["outer"]
+        node.kept["outer"] = self._anchor, self._state
         self._flops = self._outer.step_flops(node.parameters)
 
     async def gradient(self, gradient: Tensor) -> Tensor:
@@ -119,3 +123,4 @@ class OuterSteps(Together):
             self._outer.step, self._anchor, drift, self._state, flops=self._flops
         )
         stage.replace_params(self._anchor)
+        self.node.kept["outer"] = self._anchor, self._state

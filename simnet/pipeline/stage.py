@@ -42,7 +42,9 @@ class Stage:
         self, node: StageNode, policy: WeightPolicy, *, recent: int = 1, smoothing: float | None = None
     ) -> None:
         self.node = node
-        self.weights = WeightStore(node.params, recent=recent, smoothing=smoothing)
+        self.weights = WeightStore(
+            node.params, recent=recent, smoothing=smoothing, version=node.kept.get("updates", 0)
+        )
         self._policy = policy
         self._held: dict[tuple[int, int], Held] = {}
         self._held_bytes = 0.0
@@ -111,7 +113,7 @@ class Stage:
             self.node.record(staleness=self.weights.version - version)
         self._versions = []
         await self.node.update(gradient, optimizer)
-        self.weights.advance(self.node.params)
+        self.node.kept["updates"] = self.weights.advance(self.node.params)
         if self.weights.versions > self._peak_versions:
             self._peak_versions = self.weights.versions
             self.node.record(weight_versions=self._peak_versions)

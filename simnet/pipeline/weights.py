@@ -15,17 +15,20 @@ class WeightStore:
     """The latest weights of a stage, and the older versions that somebody still needs.
 
     Args:
-        params: The weights at version 0, `[d]`.
+        params: The weights at first, `[d]`.
         recent: So many versions are always kept, the latest included.
         smoothing: gamma of the running mean of the updates, `delta <- gamma delta + (1 - gamma) (w' - w)`,
             that predictions follow; None where nobody predicts.
+        version: How many updates are behind these weights.
     """
 
-    def __init__(self, params: Tensor, *, recent: int = 1, smoothing: float | None = None) -> None:
-        self.version = 0
+    def __init__(
+        self, params: Tensor, *, recent: int = 1, smoothing: float | None = None, version: int = 0
+    ) -> None:
+        self.version = version
         self._recent = recent
         self._smoothing = smoothing
-        self._kept: dict[int, Tensor] = {0: params}
+        self._kept: dict[int, Tensor] = {version: params}
         self._stashed: Counter[int] = Counter()
         self._displacement: Tensor | None = None
 

@@ -197,12 +197,32 @@ class Run:
         rows["x"] = np.where(found >= 0, values[np.maximum(found, 0)], np.nan)
         return rows
 
+    @property
+    def goodput(self) -> float:
+        """Optimizer steps per second that count, of all workers together: without those that were undone."""
+        manifest = self.manifest
+        return manifest.worker_steps / manifest.virtual_seconds if manifest.virtual_seconds > 0 else 0.0
+
+    @property
+    def mean_availability(self) -> float:
+        """The share of the run's time for which nodes were up, mean over them; 1 where nobody ever goes."""
+        shares = self.availability()
+        return sum(shares.values()) / len(shares) if shares else 1.0
+
+    @property
+    def wasted_seconds(self) -> float:
+        """Computing for nothing, in seconds summed over all nodes: what crashes cut off, and what was
+        undone."""
+        counts = self.manifest.invariants
+        return counts.get("wasted_seconds", 0.0) + counts.get("undone_seconds", 0.0)
+
     def summary(self) -> dict[str, Any]:
         """The run in the form of ``--json``; a number that is not finite is None, since JSON has none.
 
         Keys: ``algorithm`` (the label, so that two variants of one method can be told apart), ``run``
         (folder), ``virtual_seconds``, ``steps`` (mean per worker), ``bytes_sent``, ``utilization``,
-        ``final``, ``wall_seconds``.
+        ``goodput`` (steps per second that count, all workers together), ``wasted_seconds`` (computing for
+        nothing, all nodes together), ``final``, ``wall_seconds``.
         """
         manifest = self.manifest
         return {
@@ -212,6 +232,8 @@ class Run:
             "steps": _count(manifest.steps),
             "bytes_sent": _count(manifest.bytes_sent),
             "utilization": manifest.utilization,
+            "goodput": self.goodput,
+            "wasted_seconds": self.wasted_seconds,
             "final": {name: value if isfinite(value) else None for name, value in manifest.final.items()},
             "wall_seconds": manifest.wall_seconds,
         }

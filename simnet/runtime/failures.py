@@ -72,14 +72,18 @@ class Failures:
 
         If it says so, what it is sending still leaves, and the others notice when they are told.
         """
-        for flow in list(self._flows.values()):
-            sending = flow.source == node_id and flow.transfer.status in ("flowing", "waiting")
-            if (sending and not says_so) or flow.target == node_id:
-                self._run.network.cancel(flow.transfer)
+        self.cut(node_id, says_so=says_so)
         seconds = self.detection.seconds_until(node_id)
         alarm = self._down[node_id] = Alarm(self._run.env, lambda _: self._detect(node_id), seconds)
         if says_so:
             self._tell(node_id, node_id, alarm)
+
+    def cut(self, node_id: str, *, says_so: bool = False) -> None:
+        """What a node is sending (unless it says that it goes) and what is on its way to it is lost."""
+        for flow in list(self._flows.values()):
+            sending = flow.source == node_id and flow.transfer.status in ("flowing", "waiting")
+            if (sending and not says_so) or flow.target == node_id:
+                self._run.network.cancel(flow.transfer)
 
     def up(self, node_id: str) -> None:
         """A node that was down is up again."""
@@ -190,6 +194,8 @@ class Failures:
             return
         self._noticed.add(node_id)
         self._run.recorder.fault(float(self._run.env.now), node_id, "noticed", "")
+        if self._run.rollback is not None and self._run.rollback.begins(node_id):
+            return
         told = {process: node_id for process, (_, group) in self._collectives.items() if node_id in group}
         for node in self._run.nodes.values():
             for waiting in node.waiting_for.values():

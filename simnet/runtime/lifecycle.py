@@ -42,9 +42,14 @@ class Lifecycle:
         self._finished: set[str] = set()  # what they had to do, before they went down
         self._gone: dict[str, tuple[float, str]] = {}  # since when, and why
         self._steps_seen, self._changes_since = 0, 0
+        self.held_back = False
+        """Whether all wait to begin together (see :class:`~simnet.runtime.rollback.Rollback`)."""
 
     def begin(self) -> None:
         """The run begins: everybody who is there does what its role is."""
+        if self._gone and self._run.rollback is not None:
+            self._run.rollback.stop_all()
+            return
         for name in self._run.nodes:
             if name not in self._gone:
                 self._start(name)
@@ -72,14 +77,22 @@ class Lifecycle:
             raise ValueError(f"{node_id!r} cannot go down: it is not a node: {', '.join(nodes)}")
         if node_id in self._gone:
             raise ValueError(f"{node_id} is down already")
-        if self._mains[node_id].done:
+        if not self.held_back and self._mains[node_id].done:
             self._finished.add(node_id)
         self._gone[node_id] = float(env.now), cause
         self._run.recorder.fault(float(env.now), node_id, "down", cause)
-        node = nodes[node_id]
-        node.cut_computation()
         self._run.failures.down(node_id, says_so=says_so)
         self._run.views.crashed(node_id)
+        self.halt(node_id)
+        if self._run.rollback is not None:
+            self._run.rollback.lost()
+
+    def halt(self, node_id: str) -> None:
+        """All that runs on a node ends now."""
+        node, env = self._run.nodes[node_id], self._run.env
+        node.cut_computation()
+        if self._run.checkpoints is not None:
+            self._run.checkpoints.drop(node_id)
         # From an event of its own: a process cannot interrupt itself, and this may be called by one of these.
         ending, life = simpy.Event(env), node.incarnation
         ending._ok, ending._value = True, None
@@ -96,13 +109,35 @@ class Lifecycle:
         del self._gone[node_id]
         self._run.recorder.fault(float(self._run.env.now), node_id, "up", cause)
         self._run.failures.up(node_id)
-        self._run.nodes[node_id].begin_again(disk=disk)
+        if self.held_back:
+            assert self._run.rollback is not None
+            self._run.rollback.returned()
+            return
+        self._run.nodes[node_id].begin_again(disk=disk or self._run.checkpoints is not None)
         self._run.views.restarted(node_id)
         self._start(node_id)
 
-    def _start(self, node_id: str) -> None:
-        node = self._run.nodes[node_id]
-        main = self._mains[node_id] = self._run.start(self._roles[node.role](node), node_id)
+    def hold_back(self) -> None:
+        """From now on nothing runs on any node, whoever comes up, until all of them begin together."""
+        self.held_back = True
+        for name in self._run.nodes:
+            if name not in self._gone:
+                self.halt(name)
+
+    def begin_together(self) -> None:
+        """All nodes do what their role is, as at the begin of the run."""
+        self.held_back = False
+        self._finished.clear()
+        self._run.views.begin_together()
+        for name in self._run.nodes:
+            self._start(name, together=True)
+
+    def _start(self, node_id: str, *, together: bool = False) -> None:
+        node, checkpoints = self._run.nodes[node_id], self._run.checkpoints
+        coroutine = self._roles[node.role](node)
+        if checkpoints is not None and node.incarnation > 0 and not together:
+            coroutine = checkpoints.alone(node, coroutine)
+        main = self._mains[node_id] = self._run.start(coroutine, node_id)
         main.event.callbacks.append(lambda _: self._returned(node_id, main))
 
     def _returned(self, node_id: str, main: SimulatedTask[None]) -> None:
@@ -118,11 +153,21 @@ class Lifecycle:
     @property
     def unfinished(self) -> list[str]:
         """The nodes that are up and have not finished what their role is."""
+        if self.held_back:
+            return [name for name in self._run.nodes if name not in self._gone]
         return [
             name
             for name, main in self._mains.items()
             if not main.done and name not in self._finished and name not in self._gone
         ]
+
+    @property
+    def work_left(self) -> bool:
+        """Whether any node, up or down, has not finished what its role is."""
+        return any(
+            name not in self._finished and (name in self._gone or not main.done)
+            for name, main in self._mains.items()
+        )
 
     def is_over(self, may_return: Callable[[str], bool]) -> bool:
         """Whether all have finished but those that are down and will not return."""

@@ -169,6 +169,11 @@ class Node(ABC):
     incarnation: int
     """How often it has come up since the run began: 0 from the start on, 1 for one that joined later or that
     came back after it went down, and so on."""
+    kept: dict[str, Any]
+    """What the method wants to find again when its coroutine starts anew, such as an outer optimizer's
+    momentum: part of every checkpoint, and empty after a crash that lost the node's memory. Put in tensors,
+    numbers, text and containers of them; what counts is what is in it when `running` is asked. Values in it
+    are not changed in place."""
 
     @property
     @abstractmethod
@@ -434,6 +439,10 @@ class Algorithm(BaseModel):
     step_budget: ClassVar[Literal["each", "mean"]] = "each"
     """What `stop: {steps: N}` means: N steps for each worker, or N on average (asynchronous methods, where
     fast workers take more)."""
+    safe_points: ClassVar[Literal["common", "own", "none"]] = "own"
+    """What asking whether a node is `running` marks: `common`, the n-th time is the same point of the method
+    at every node of the run, so that checkpoints of one number fit together, with no message that somebody
+    still needs; `own`, a point of this node's loop; `none`, it is never asked."""
     needs_values: ClassVar[bool] = False
     """Whether what the method does when depends on values (a loss, a norm): it cannot run timing-only."""
 

@@ -16,6 +16,8 @@ from simnet.compute import Engine, Job, TimingEngine, TrainJob
 from simnet.compute.charging import even_layers
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
+from simnet.runtime.accounts import record_accounts
+from simnet.runtime.checkpoints import Checkpoints
 from simnet.runtime.churning import Churning
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.evaluation import Evaluation, HasModel
@@ -26,6 +28,7 @@ from simnet.runtime.node import Aborted, Cancelled, Encoded, Message
 from simnet.runtime.partitions import Partitions
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
+from simnet.runtime.rollback import Rollback
 from simnet.runtime.shared_steps import SharedSteps
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.simulated_stage import stage_nodes, whole_models
@@ -33,6 +36,7 @@ from simnet.runtime.stage_node import STAGE
 from simnet.runtime.views import Views
 from simnet.runtime.waiting import SimulatedTask
 from simnet.runtime.world import Method, Outcome, Progress, World
+from simnet.scenario import FaultsConfig
 from simnet.streams import Streams
 
 T = TypeVar("T")
@@ -68,6 +72,7 @@ class SimulatedRun:
         self.topology = world.topology
         self.task = world.task
         self.cost = world.cost
+        self.faults = world.faults
         self.pipeline = world.pipeline
         self.engine = engine
         self.layers = (
@@ -96,9 +101,14 @@ class SimulatedRun:
         self._group_numbers: dict[tuple[str, ...], int] = {}
         self.members, self.nodes = self._place()
         self.lifecycle = Lifecycle(self, method.roles())
-        faults = world.faults
-        self._churning = None if faults.churn is None else Churning(self, faults.churn)
-        self._partitions = Partitions(self, faults.partitions) if faults.partitions else None
+        self._churning = None if self.faults.churn is None else Churning(self, self.faults.churn)
+        self._partitions = Partitions(self, self.faults.partitions) if self.faults.partitions else None
+        self.microbatches = int(getattr(method, "microbatches", 1))
+        checkpoint = world.scenario.faults.checkpoint
+        self.checkpoints = None if checkpoint is None else Checkpoints(self, checkpoint)
+        self.rollback = None
+        if self.checkpoints is not None and self.checkpoints.config.on_failure == "restart":
+            self.rollback = Rollback(self, self.checkpoints)
         self.collectives = Collectives(
             world.scenario.network,
             world.topology,
@@ -234,6 +244,9 @@ class SimulatedRun:
         self._evaluation.finish(ended, self.worker_steps, self.network.bytes_sent)
         self._report()
         self._check_work()
+        accounts: dict[str, float] = {}
+        if self.scenario.faults != FaultsConfig():
+            accounts = record_accounts(self.nodes.values(), self.recorder, ended)
         busy = sum(node.busy_seconds for node in self._workers)
         return Outcome(
             virtual_seconds=ended,
@@ -245,6 +258,7 @@ class SimulatedRun:
             final=self._evaluation.latest,
             invariants={
                 **self.counts,
+                **accounts,
                 "bytes_sent": self.network.bytes_sent,
                 "bytes_received": self.network.bytes_received,
                 "bytes_lost": self.network.bytes_lost,
@@ -310,6 +324,12 @@ class SimulatedRun:
             return 1 << 62
         done = node.steps if self._method.step_budget == "each" else self.worker_steps / len(self._workers)
         return max(0, ceil(self._stop.steps - done))
+
+    def undo_steps(self, node: SimulatedNode, steps: int) -> None:
+        """So many steps of a node no longer count: it goes back behind them."""
+        self.counts["steps_undone"] += steps
+        if node.role == self._trained_role:
+            self.worker_steps -= steps
 
     def ends_in_time(self, seconds: float) -> bool:
         """Whether work that begins now and takes `seconds` is done before the run's last instant."""

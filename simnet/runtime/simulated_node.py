@@ -1,6 +1,6 @@
 """`Node` under the simulated clock: SimPy says when, the fluid network how long, the engine what."""
 
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
@@ -8,6 +8,7 @@ import numpy as np
 import simpy
 from torch import Tensor
 
+from simnet.runtime.checkpoints import Memory, NodeState
 from simnet.runtime.collectives import pass_on, tree_barrier
 from simnet.runtime.node import (
     Cancelled,
@@ -23,7 +24,7 @@ from simnet.runtime.node import (
     View,
 )
 from simnet.runtime.rings import CollectiveTag
-from simnet.runtime.waiting import Mailbox, SimulatedTask, Turns, Until
+from simnet.runtime.waiting import Mailbox, SimulatedTask, Turn, Turns, Until
 
 if TYPE_CHECKING:
     from simnet.runtime.simulated import SimulatedRun
@@ -84,12 +85,17 @@ class SimulatedNode(Node):
         self.incarnation = 0
         self.keeps_disk = False
         """Whether what it has at a safe point is there again after a crash."""
-        self._disk: tuple[Tensor, Any, int] | None = None
+        self._disk: Memory | None = None
         self.steps = 0
         self.batches_drawn = 0
         self.busy_seconds = 0.0
         self.wasted_seconds = 0.0
         """Of these, seconds of computations that were cut off, or whose result nobody had."""
+        self.undone_seconds = 0.0
+        """And of computations that all went back behind."""
+        self.stalled_seconds = 0.0
+        """Seconds in which checkpoints had the device."""
+        self.kept = {}
         self._last_seconds = 0.0
         self._computing: tuple[str, float] | None = None
         self._sleepers = 0
@@ -158,9 +164,67 @@ class SimulatedNode(Node):
 
     @property
     def running(self) -> bool:
-        if self.keeps_disk:
+        if self.keeps_disk and self._run.checkpoints is None:
             self._disk = self._memory
-        return self._run.may_continue(self)
+        if not self._run.may_continue(self):
+            return False
+        if self._run.checkpoints is not None:
+            self._run.checkpoints.safe_point(self)
+        return True
+
+    # -- what a checkpoint holds ----------------------------------------------------------------------
+
+    def state(self) -> NodeState:
+        """All that this node goes back to, as it is now."""
+        return NodeState(
+            memory=self._memory,
+            steps=self.steps,
+            batches_drawn=self.batches_drawn,
+            luck=self.rng.bit_generator.state,
+            useful_seconds=self.useful_seconds,
+        )
+
+    def go_back(self, state: NodeState) -> None:
+        """Come up as it was then, with everything since undone."""
+        self.put_on_disk(state)
+        self.begin_again(disk=True)
+        self.steps, self.batches_drawn = state.steps, state.batches_drawn
+        self.rng.bit_generator.state = dict(state.luck)
+        self.undone_seconds += self.useful_seconds - state.useful_seconds
+
+    def put_on_disk(self, state: NodeState) -> None:
+        """What it has when it comes up the next time."""
+        self._disk = state.memory
+
+    @property
+    def useful_seconds(self) -> float:
+        """Seconds of computations whose result counts, so far."""
+        return self.busy_seconds - self.wasted_seconds - self.undone_seconds
+
+    def meets_as(self, calls: Mapping[Hashable, int]) -> None:
+        """Number its next collectives as all others do."""
+        self._collectives_called = dict(calls)
+
+    @property
+    def collectives_called(self) -> Mapping[Hashable, int]:
+        """How often it called each collective."""
+        return self._collectives_called
+
+    def note(self, what: object) -> None:
+        """It waits for something, though no coroutine of its own does; for who asks why nothing happens."""
+        self.waiting_for[id(what)] = Waiting(what, self.now, None, None)
+
+    def unnote(self, what: object) -> None:
+        """It does not any more."""
+        del self.waiting_for[id(what)]
+
+    def ask_for_device(self) -> Turn:
+        """A turn at the device: what is asked for later comes later."""
+        return self._device.request()
+
+    def pass_seconds(self) -> float:
+        """Forward and backward pass between two updates: how long its parameters do not change."""
+        return self._machine.gradient_seconds() if self.role == "worker" else 0.0
 
     # -- computation ----------------------------------------------------------------------------------
 
@@ -369,19 +433,20 @@ class SimulatedNode(Node):
         self._memory = self._disk
 
     @property
-    def _memory(self) -> tuple[Tensor, Any, int]:
-        """The model, the optimizer's state and the version."""
-        return self._params, self._optimizer_state, self.version
+    def _memory(self) -> Memory:
+        """The model, the optimizer's state, the version and what the method keeps."""
+        return self._params, self._optimizer_state, self.version, dict(self.kept)
 
     @_memory.setter
-    def _memory(self, value: tuple[Tensor, Any, int]) -> None:
-        self._params, self._optimizer_state, self.version = value
+    def _memory(self, value: Memory) -> None:
+        self._params, self._optimizer_state, self.version = value[:3]
+        self.kept = dict(value[3])
 
     @property
-    def _first(self) -> tuple[Tensor, Any, int]:
+    def _first(self) -> Memory:
         """What it had in memory when the run began."""
         params = self._run.engine.initial_params
-        return params, self._run.engine.init_state(params), 0
+        return params, self._run.engine.init_state(params), 0, {}
 
     # -- messages -------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from simnet.compute.layout import Layout
 from simnet.compute.pieces import Passage
 from simnet.compute.stages import PieceBackward, PieceForward, PieceStep
 from simnet.optim import Optimizer
+from simnet.runtime.checkpoints import Memory
 from simnet.runtime.pipeline_world import PipelineWorld
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.stage_node import STAGE, Bundle, PassedBack, StageNode
@@ -74,18 +75,20 @@ class SimulatedStage(SimulatedNode, StageNode):
         super().begin_again(disk=disk)
 
     @property
-    def _memory(self) -> tuple[Tensor, Any, int]:
-        return self._params, (self._state, [codec.state for codec in self._codecs]), self.version
+    def _memory(self) -> Memory:
+        state = self._state, [dict(codec.state) for codec in self._codecs]
+        return self._params, state, self.version, dict(self.kept)
 
     @_memory.setter
-    def _memory(self, value: tuple[Tensor, Any, int]) -> None:
-        self._params, (self._state, states), self.version = value
+    def _memory(self, value: Memory) -> None:
+        self._params, (self._state, states), self.version = value[:3]
+        self.kept = dict(value[3])
         for codec, state in zip(self._codecs, states, strict=True):
             codec.state = state
 
     @property
-    def _first(self) -> tuple[Tensor, Any, int]:
-        return self._initial, (None, [codec.state for codec in self._new_codecs()]), 0
+    def _first(self) -> Memory:
+        return self._initial, (None, [dict(codec.state) for codec in self._new_codecs()]), 0, {}
 
     @property
     def budget(self) -> int | None:
@@ -109,6 +112,15 @@ class SimulatedStage(SimulatedNode, StageNode):
             (piece.start, self.chunk_of(self._params, chunk)[: piece.parameters])
             for chunk, piece in enumerate(self.pieces)
         ]
+
+    def pass_seconds(self) -> float:
+        """Of all microbatches of an update."""
+        passes = sum(
+            self._world.forward_seconds(piece, self._machine)
+            + self._world.backward_seconds(piece, self._machine)
+            for piece in self.pieces
+        )
+        return self._run.microbatches * passes
 
     # -- passes ---------------------------------------------------------------------------------------
 

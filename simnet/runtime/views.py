@@ -152,6 +152,17 @@ class Views:
         self._ended.pop(node_id, None)
         self._drop(node_id)
 
+    def begin_together(self) -> None:
+        """All nodes of the run begin anew, as if nobody had ever been away: each role is in one view."""
+        self._meetings.clear()
+        self._ended.clear()
+        for role, members in self._run.members.items():
+            self._epochs[role] += 1
+            leader = self._run.nodes[members[0]]
+            view = View(self._epochs[role], members, leader.id, leader.version, (), over=False)
+            for name in members:
+                self._run.nodes[name].join(view)
+
     def ended(self, node_id: str) -> None:
         """A node's coroutine returned: views go on without it, once they are as far as it was."""
         self._ended[node_id] = None

@@ -1,5 +1,6 @@
 """Scenarios: the YAML schema, loading with errors that name the line, sweeps, export to JSON Schema."""
 
+from simnet.scenario.checkpoint import CheckpointConfig
 from simnet.scenario.collectives import AllReduceConfig, BroadcastConfig
 from simnet.scenario.device_files import read_device
 from simnet.scenario.errors import MISSING, Path, Problem, ScenarioError, describe, nearest, shown
@@ -45,6 +46,7 @@ __all__ = [
     "Bandwidth",
     "BroadcastConfig",
     "ChargeAs",
+    "CheckpointConfig",
     "Comparison",
     "Component",
     "DeviceConfig",

@@ -43,6 +43,15 @@ class Measurements(Protocol):
     def time(self, label: str) -> float:
         """Virtual seconds that the run took."""
 
+    def goodput(self, label: str) -> float:
+        """Optimizer steps per second that count, of all workers together."""
+
+    def wasted(self, label: str) -> float:
+        """Seconds of computing for nothing, summed over all nodes."""
+
+    def availability(self, label: str) -> float:
+        """Share of the time for which nodes were up, mean over them."""
+
 
 Value = Callable[[Measurements], float]
 
@@ -53,6 +62,9 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], Callable[..., float]]] = {
     "bytes": ((), lambda measured, label: measured.bytes(label)),
     "utilization": ((), lambda measured, label: measured.utilization(label)),
     "time": ((), lambda measured, label: measured.time(label)),
+    "goodput": ((), lambda measured, label: measured.goodput(label)),
+    "wasted": ((), lambda measured, label: measured.wasted(label)),
+    "availability": ((), lambda measured, label: measured.availability(label)),
     "final": (("metric",), lambda measured, label, metric: measured.final(label, metric)),
     "time_to": (
         ("metric", "value"),

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from simnet.scenario.checkpoint import CheckpointConfig
 from simnet.scenario.churn import ChurnEntries, DetectionConfig, Partitions
 from simnet.scenario.fields import Section
 
@@ -9,6 +10,9 @@ from simnet.scenario.fields import Section
 class FaultsConfig(Section):
     """What goes wrong: nothing, unless a key says otherwise."""
 
+    checkpoint: CheckpointConfig | None = Field(
+        None, description="Checkpoints, and going back to them; none if not given."
+    )
     churn: ChurnEntries = Field(
         (), description="Nodes that go and come: one kind, such as {kind: exponential, ...}, or a list."
     )
