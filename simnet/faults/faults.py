@@ -1,7 +1,10 @@
 """All faults of one run, drawn before it starts: the same for every algorithm under one seed."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from simnet.faults.slowdown import Slowdown
+from simnet.faults.stragglers import build_slowdowns
 from simnet.network import Topology
 from simnet.scenario import Scenario
 
@@ -10,6 +13,9 @@ from simnet.scenario import Scenario
 class Faults:
     """What goes wrong in a run, and when."""
 
+    slowdowns: Mapping[str, Slowdown] = field(default_factory=dict)
+    """What slows hosts down, by their names; the others work at the speed of their device."""
+
 
 NO_FAULTS = Faults()
 
@@ -17,6 +23,7 @@ NO_FAULTS = Faults()
 def build_faults(scenario: Scenario, topology: Topology) -> Faults:
     """The faults of `scenario` on the hosts of `topology`: a pure function of both and the seed.
 
-    Raises :class:`~simnet.scenario.ScenarioError` where a fault names what the network does not have.
+    Faults of links are part of the topology (see :mod:`simnet.network.link_faults`). Raises
+    :class:`~simnet.scenario.ScenarioError` where a fault names what the network does not have.
     """
-    return NO_FAULTS
+    return Faults(slowdowns=build_slowdowns(scenario, topology))

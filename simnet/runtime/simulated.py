@@ -68,6 +68,7 @@ class SimulatedRun:
         self.task = world.task
         self.cost = world.cost
         self.pipeline = world.pipeline
+        self.faults = world.faults
         self.engine = engine
         self.layers = (
             engine.layers if world.cost.layers is None else even_layers(engine.parameters, world.cost.layers)
