@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from simnet.faults.slowdown import BLOCK, DrawBlock, Slowdown, StepFactors
 from simnet.network import Topology
-from simnet.network.profiles import Constant, OnOff, Profile, steps
+from simnet.network.profiles import Constant, OnOff, Profile, during
 from simnet.network.shapes.shape import SERVER
 from simnet.network.traces import TraceError, read_csv
 from simnet.scenario import Scenario, ScenarioError, nearest
@@ -161,18 +161,10 @@ def _profile(
                 start,
             )
         case ScheduledStragglers():
-            profile = _during(entry)
+            profile = during(entry.at, entry.end, entry.factor)
         case TraceStragglers():
             profile = _traced(entry, folder, (*path, "trace"))
     return lambda _: profile
-
-
-def _during(entry: ScheduledStragglers) -> Profile:
-    """Its factor from `at` to the end of the span, 1 otherwise."""
-    changes = [(0.0, 1.0), (entry.at, entry.factor)][entry.at == 0 :]
-    if entry.lasting is not None:
-        changes.append((entry.end, 1.0))
-    return steps([time for time, _ in changes], [factor for _, factor in changes])
 
 
 def _traced(entry: TraceStragglers, folder: FilePath | None, path: Path) -> Profile:
