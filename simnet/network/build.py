@@ -9,7 +9,7 @@ import networkx as nx
 
 from simnet.network.dynamics import dynamics_of
 from simnet.network.generators import shape_of
-from simnet.network.ignored_loss import ignored_loss
+from simnet.network.ignored_loss import check_heeded, ignored_loss
 from simnet.network.overlay import overlay_neighbors
 from simnet.network.placement import Access, Placement, needs_server_host, place, workers_asked_for
 from simnet.network.profiles import Profile
@@ -58,6 +58,7 @@ def build_topology(scenario: Scenario, with_server: bool = False) -> Topology:
     if without_effect is not None:
         warnings.warn(without_effect, NetworkWarning, stacklevel=2)
         shape = replace(shape, notes=(*shape.notes, without_effect))
+    check_heeded(scenario)
     placed = server if with_server or server.node is not None else None
     placement = place(shape, scenario.workers, placed)
     absent = (SERVER,) if SERVER not in shape.hosts and _may_have_a_server(config, server) else ()

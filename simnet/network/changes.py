@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import pairwise
-from math import fsum, inf, nextafter
+from math import fsum, inf, nextafter, prod
 from typing import Protocol
 
 import simpy
@@ -42,7 +42,7 @@ class LinkChanges:
         dynamics: What changes.
         set_capacity: Called with a resource and its bytes per second, when messages use it.
         reroute: Called when links failed or came back and routes may be others.
-        relimit: Called with the flows whose round trip takes another time now.
+        relimit: Called with the flows whose round trip takes another time, or whose route loses more or less.
     """
 
     def __init__(
@@ -125,6 +125,13 @@ class LinkChanges:
         now = self._env.now + SAME_INSTANT
         return fsum(self._dynamics.latencies[hop].at(now) for way in hops for hop in way)
 
+    def loss(self, route: Route) -> float:
+        """The fraction of packets that is lost on a route now."""
+        losses = self._dynamics.losses
+        now = self._env.now + SAME_INSTANT
+        kept = [1.0 - losses[hop].at(now) for hop in pairwise(route.hops) if hop in losses]
+        return 1.0 - (1.0 - route.loss) * prod(kept) if kept else route.loss
+
     def delay(self, pair: Hop, latency: float) -> float:
         """Seconds until a message of `pair` arrives that leaves now: not before those that left earlier."""
         if not self._dynamics.reorders:
@@ -153,6 +160,9 @@ class LinkChanges:
             hops = dict.fromkeys(hop for way in ways for hop in pairwise(way.hops))
             slowing = self._dynamics.slowing
             candidates = (*candidates, *(slowing[hop] for hop in hops if hop in slowing))
+        if ways and self._dynamics.losing:
+            losing = self._dynamics.losing
+            candidates = (*candidates, *(losing[hop] for hop in pairwise(ways[0].hops) if hop in losing))
         changing = tuple(resource for resource in candidates if resource in self._profiles)
         for resource in changing:
             if resource not in self._users:

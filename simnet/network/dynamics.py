@@ -6,9 +6,11 @@ from functools import cached_property
 
 import networkx as nx
 
-from simnet.network.events import scheduled
+from simnet.network.events import outages, scheduled
+from simnet.network.link_faults import link_faults, with_factors
+from simnet.network.link_names import LinkNames
 from simnet.network.noise import Hop
-from simnet.network.profiles import Constant, Profile, Steps
+from simnet.network.profiles import Constant, Profile, Steps, Switches
 from simnet.network.rates import Rates
 from simnet.scenario import Scenario
 from simnet.scenario.links import Jitter
@@ -33,6 +35,8 @@ class Dynamics:
     """The jitter of each way over a link that has some."""
     outages: tuple[tuple[float, frozenset[int]], ...] = ()
     """From when on which resources are down, where routes are to avoid these; the first at time 0."""
+    losses: Mapping[Hop, Profile] = field(default_factory=dict)
+    """The fraction of packets that a way over a link loses beside what it loses always, where it does."""
 
     @property
     def reorders(self) -> bool:
@@ -46,11 +50,18 @@ class Dynamics:
         return {hop: ROUTES - 1 - index for index, hop in enumerate(moving)}
 
     @cached_property
+    def losing(self) -> Mapping[Hop, int]:
+        """What stands among the resources that change for each way over a link whose loss changes."""
+        first = ROUTES - 1 - len(self.slowing)
+        return {hop: first - index for index, hop in enumerate(self.losses)}
+
+    @cached_property
     def changing(self) -> Mapping[int, Profile]:
-        """The profiles of capacities and latencies that change, and of the routes where failures change
-        these."""
+        """The profiles of capacities, latencies and losses that change, and of the routes where failures
+        change these."""
         slowing = {number: self.latencies[hop] for hop, number in self.slowing.items()}
-        changing = {**self.capacities, **slowing}
+        losing = {number: self.losses[hop] for hop, number in self.losing.items()}
+        changing = {**self.capacities, **slowing, **losing}
         if self.outages:
             starts = tuple(time for time, _ in self.outages)
             changing[ROUTES] = Steps(starts, tuple(map(float, range(len(starts)))))
@@ -68,7 +79,7 @@ def dynamics_of(
     """What changes in a scenario's network, or None if nothing does.
 
     Args:
-        scenario: Its `network.events`, `network.rerouting` and `seed` matter.
+        scenario: Its `network.events`, `network.rerouting`, `faults.links` and `seed` matter.
         graph: The topology's graph.
         rates: Reads what the scenario says.
         capacities: What each resource has without events.
@@ -76,13 +87,18 @@ def dynamics_of(
         absent: Nodes that only the network of other algorithms has.
 
     Raises:
-        ScenarioError: As :func:`~simnet.network.events.scheduled` does.
+        ScenarioError: As :func:`~simnet.network.events.scheduled` and
+            :func:`~simnet.network.link_faults.link_faults` do.
     """
     network = scenario.network
     efficiency = network.link.efficiency if network.link else 1.0
-    schedule = scheduled(network.events, graph, rates, capacities, latencies, efficiency, absent)
+    names = LinkNames(graph, frozenset(absent), efficiency)
+    schedule = scheduled(network.events, graph, names, rates, capacities, latencies)
+    faults = link_faults(scenario, names)
     changing = dict(enumerate(capacities)) | dict(schedule.capacities)
+    changing |= {index: with_factors(changing[index], found) for index, found in faults.capacities.items()}
     slowing = {**latencies, **schedule.latencies}
+    slowing |= {way: with_factors(slowing[way], found) for way, found in faults.latencies.items()}
     jitters = {
         (a, b): edge["config"].jitter for a, b, edge in graph.edges(data=True) if edge["config"].jitter
     }
@@ -92,6 +108,19 @@ def dynamics_of(
         {index: profile for index, profile in changing.items() if not isinstance(profile, Constant)},
         slowing if noisy else {},
         jitters,
-        schedule.outages if network.rerouting else (),
+        _outages(schedule.switches, faults.switches) if network.rerouting else (),
+        faults.losses,
     )
-    return dynamics if dynamics.capacities or noisy else None
+    return dynamics if dynamics.capacities or noisy or dynamics.losses else None
+
+
+def _outages(
+    events: Mapping[int, Switches], faults: Mapping[int, Sequence[Switches]]
+) -> tuple[tuple[float, frozenset[int]], ...]:
+    resources = dict.fromkeys([*events, *faults])
+    return outages(
+        {
+            index: [*([events[index]] if index in events else []), *faults.get(index, ())]
+            for index in resources
+        }
+    )

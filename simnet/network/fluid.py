@@ -57,13 +57,14 @@ class FluidNetwork:
         self._live: dict[int, Transfer] = {}
         self._draining = Draining(env, topology, backend, lambda: len(self._live), self._leave)
         self._names = topology.resource_names
-        self._changes = None
+        self._changes, round_trip, loss = None, None, None
         if topology.dynamics is not None:
             self._changes = LinkChanges(
                 env, topology.dynamics, self.set_capacity, self._reroute, self._relimit
             )
-        round_trip = None if self._changes is None else self._changes.round_trip
-        self._limits = Limits(transport, topology, round_trip)
+            round_trip = self._changes.round_trip
+            loss = self._changes.loss if topology.dynamics.losses else None
+        self._limits = Limits(transport, topology, round_trip, loss)
         self.holding = Holding(env, self._draining, self._limits, self._settle, self._deliver)
         self._per_flow_routes = getattr(topology, "ecmp", "none") == "flow"
         self._routed: dict[int, None] = {}  # flows on the topology's routes, which failures change
@@ -327,9 +328,12 @@ class FluidNetwork:
         self._draining.touch()
 
     def _relimit(self, flows: list[int]) -> None:
-        """Round trips take another time now: windows and losses allow other rates."""
+        """Round trips take another time now, or routes lose more or less: other rates are allowed."""
         for flow in flows:
             transfer = self._live[flow]
+            if self._limits.load_changes:
+                self._start_anew(transfer)
+                continue
             self._settle(transfer)
             path = self._limits.now(transfer)
             self._draining.flows.set_cap(flow, self._limits.cap(transfer))
@@ -347,11 +351,17 @@ class FluidNetwork:
             transfer = self._live[flow]
             route = self._route(transfer.source, transfer.target, flow)
             if route.resources != transfer.route.resources:
-                remaining = self._stop(transfer)
                 transfer.latency = max(0.0, transfer.latency + route.latency - transfer.route.latency)
-                transfer.route = route
-                self._flow(transfer, remaining)
-                self._routed[flow] = None
+                self._start_anew(transfer, route)
+
+    def _start_anew(self, transfer: Transfer, route: Route | None = None) -> None:
+        """What is left of a message takes bandwidth anew, on another route if one is given."""
+        routed = transfer.id in self._routed
+        remaining = self._stop(transfer)
+        transfer.route = route or transfer.route
+        self._flow(transfer, remaining)
+        if routed:
+            self._routed[transfer.id] = None
 
     # -- what happens ---------------------------------------------------------------------------------
 

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 from simnet.network.shapes.shape import TOPOLOGY_PATH, Cable
 from simnet.network.transport import transport_of
-from simnet.scenario import NetworkConfig, ScenarioError
+from simnet.scenario import NetworkConfig, Scenario, ScenarioError
 from simnet.scenario.errors import Path
+from simnet.scenario.link_faults import LinkLossy
 from simnet.scenario.transport import TransportConfig
 from simnet.scenario.walk import everything_below
+
+_HEEDED = "network.model: tcp or {loss: cubic}, which slows messages; {loss: none} for no effect"
 
 
 def ignored_loss(network: NetworkConfig, cables: Sequence[Cable]) -> str | None:
@@ -30,7 +33,7 @@ def ignored_loss(network: NetworkConfig, cables: Sequence[Cable]) -> str | None:
             path,
             "loss has no effect under the default transport model, ideal",
             given=lossy[0].link.loss,
-            expected="network.model: tcp or {loss: cubic}, which slows messages; {loss: none} for no effect",
+            expected=_HEEDED,
         )
     if isinstance(model, TransportConfig) and "loss" in model.model_fields_set:
         return None
@@ -39,6 +42,34 @@ def ignored_loss(network: NetworkConfig, cables: Sequence[Cable]) -> str | None:
         f"{len(lossy)} of {len(cables)} links lose packets, which has no effect under {said}; "
         "{loss: cubic} slows messages down, {loss: none} keeps this quiet"
     )
+
+
+def check_heeded(scenario: Scenario) -> None:
+    """Raise `ScenarioError` for a link fault that has no effect under the scenario's transport.
+
+    What is meant to go wrong and does not would be found out by nobody. For lossy links
+    `network.model: {loss: none}` says that it is wanted so.
+    """
+    model = scenario.network.model
+    if scenario.faults.links and transport_of(model).serialised:
+        raise ScenarioError.at(
+            ("faults", "links", 0),
+            "links do not change under this transport model: a message's time is known when it starts",
+            given=model,
+            expected="another network.model, such as ideal or tcp",
+        )
+    if transport_of(model).loss is not None:
+        return
+    if isinstance(model, TransportConfig) and "loss" in model.model_fields_set:
+        return
+    for index, fault in enumerate(scenario.faults.links):
+        if isinstance(fault, LinkLossy):
+            raise ScenarioError.at(
+                ("faults", "links", index, "loss"),
+                "loss has no effect under this transport model",
+                given=fault.loss,
+                expected=_HEEDED,
+            )
 
 
 def _where(network: NetworkConfig) -> Path:

@@ -49,7 +49,7 @@ class KeptFiles:
 
 
 def kept_files(scenario: Scenario) -> KeptFiles:
-    """What the files of a scenario's network say now. Raises `OSError` if one cannot be read."""
+    """What the files of a scenario's network and faults say now. Raises `OSError` if one cannot be read."""
     found = named_files(scenario)
     return KeptFiles(
         {path: file.name for path, file in found.items()},

@@ -2,8 +2,7 @@
 says."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import dataclass
 from typing import Protocol
 
 from simnet.network.max_min import check_flow
@@ -34,6 +33,7 @@ class Path:
     """What says the cap."""
     weight: float
     rtt: float
+    loss: float
     ways: tuple[Route, ...]
     """There and back, where the limits depend on how long these take."""
 
@@ -45,6 +45,7 @@ class Limits:
         transport: What limits messages.
         topology: Where they go.
         round_trip: Seconds there and back now, where latencies change: a function of both routes.
+        loss: The fraction of packets that a route loses now, where that changes.
     """
 
     def __init__(
@@ -52,12 +53,16 @@ class Limits:
         transport: Transport,
         topology: Routed,
         round_trip: Callable[[Route, Route | None], float] | None = None,
+        loss: Callable[[Route], float] | None = None,
     ) -> None:
         self._transport = transport
         self._topology = topology
         self._round_trip = round_trip if transport.heeds_rtt else None
+        self._loss = loss if transport.loss is not None else None
         self.ideal = transport.ideal
         """Whether no message has a limit but its own."""
+        self.load_changes = self._loss is not None and transport.loss == "bbr"
+        """Whether what a byte takes of its links changes with what they lose."""
         self._paths: dict[Route, Path] = {}
         self._connections: dict[tuple[str, str], int] = {}  # rounds of slow start that the pair has had
         self._size = len(topology.capacities)
@@ -84,11 +89,12 @@ class Limits:
         path = self._paths.get(route)
         if path is None:
             path = self._paths[route] = self._path(route)
-        elif self._round_trip is not None:
+        elif path.ways:
             back = path.ways[1] if len(path.ways) > 1 else None
-            rtt = self._round_trip(route, back)
-            if rtt != path.rtt:
-                path = self._paths[route] = self._at(path, route, rtt)
+            rtt = path.rtt if self._round_trip is None else self._round_trip(route, back)
+            loss = path.loss if self._loss is None else self._loss(route)
+            if rtt != path.rtt or loss != path.loss:
+                path = self._paths[route] = self._path(route)
         transfer.limit = "cap" if transfer.cap <= path.cap else path.limit
         return path
 
@@ -123,22 +129,20 @@ class Limits:
         return slow_start_rate(transfer.rounds, path.rtt, self._transport.mss, self._transport.streams)
 
     def _path(self, route: Route) -> Path:
-        transport = self._transport
         back = self._way_back(route)
-        uses = dict.fromkeys(route.resources, transport.use(route.loss))
-        if transport.ack_load > 0 and back is not None:
+        changing = self._round_trip is not None or self._loss is not None
+        ways = () if not changing else (route,) if back is None else (route, back)
+        rtt = route.rtt if self._round_trip is None else self._round_trip(route, back)
+        loss = route.loss if self._loss is None else self._loss(route)
+        uses = dict.fromkeys(route.resources, self._transport.use(loss))
+        if self._transport.ack_load > 0 and back is not None:
             for resource in back.resources:
-                uses[resource] = uses.get(resource, 0.0) + transport.ack_load / transport.efficiency
+                load = self._transport.ack_load / self._transport.efficiency
+                uses[resource] = uses.get(resource, 0.0) + load
         plain = all(use == 1.0 for use in uses.values())
-        ways = () if self._round_trip is None else (route,) if back is None else (route, back)
-        path = Path(tuple(uses), None if plain else tuple(uses.values()), inf, "window", 1.0, route.rtt, ways)
-        return self._at(path, route, route.rtt if self._round_trip is None else self._round_trip(route, back))
-
-    def _at(self, path: Path, route: Route, rtt: float) -> Path:
-        """The same path while a round trip takes so long."""
-        cap, limit = self._transport.caps(rtt, route.loss)
+        cap, limit = self._transport.caps(rtt, loss)
         weight = rtt_weight(rtt, self._transport.rtt_exponent)
-        return replace(path, cap=cap, limit=limit, weight=weight, rtt=rtt)
+        return Path(tuple(uses), None if plain else tuple(uses.values()), cap, limit, weight, rtt, loss, ways)
 
     def _way_back(self, route: Route) -> Route | None:
         try:

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from math import ceil, cos, floor, fsum, inf, pi
+from math import ceil, cos, floor, fsum, inf, pi, prod
 from typing import Protocol
 
 import numpy as np
+
+Switches = Sequence[tuple[float, bool]]
+"""(When, whether it is down from then on), in the order of time."""
 
 
 class Profile(Protocol):
@@ -122,6 +125,13 @@ def steps(starts: Sequence[float], values: Sequence[float], period: float = inf)
     return Steps(tuple(starts[i] for i in kept), tuple(values[i] for i in kept), period)
 
 
+def during(start: float, end: float, value: float, otherwise: float = 1.0) -> Profile:
+    """`value` from `start` to `end`, which may be infinite, and `otherwise` before and after."""
+    changes = [(0.0, otherwise)] if start > 0 else []
+    changes += [(start, value)] + ([(end, otherwise)] if end < inf else [])
+    return steps([time for time, _ in changes], [value for _, value in changes])
+
+
 def wave(
     mean: float, amplitude: float, period: float, phase: float = 0.0, step: float | None = None
 ) -> Profile:
@@ -208,6 +218,48 @@ class Switched:
         index = bisect_right(self.starts, time)
         following = self.starts[index] if index < len(self.starts) else inf
         return min(following, self.profiles[index - 1].next_change(time))
+
+
+@dataclass(frozen=True)
+class Product:
+    """What several profiles give, multiplied; all of them see the time of the run."""
+
+    profiles: tuple[Profile, ...]
+
+    @property
+    def mean(self) -> float:
+        """As if they changed independently of each other."""
+        return prod(profile.mean for profile in self.profiles)
+
+    def at(self, time: float) -> float:
+        """The product from `time` on."""
+        return prod(profile.at(time) for profile in self.profiles)
+
+    def next_change(self, time: float) -> float:
+        """The next change of any; never again once one is zero for ever."""
+        if any(ends_at_zero(profile, time) for profile in self.profiles):
+            return inf
+        return min(profile.next_change(time) for profile in self.profiles)
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """The chance that at least one of several independent things happens, each of which has a chance."""
+
+    chances: tuple[Profile, ...]
+
+    @property
+    def mean(self) -> float:
+        """As if they changed independently of each other."""
+        return 1.0 - prod(1.0 - chance.mean for chance in self.chances)
+
+    def at(self, time: float) -> float:
+        """The chance from `time` on."""
+        return 1.0 - prod(1.0 - chance.at(time) for chance in self.chances)
+
+    def next_change(self, time: float) -> float:
+        """The next change of any."""
+        return min(chance.next_change(time) for chance in self.chances)
 
 
 def ends_at_zero(profile: Profile, time: float) -> bool:

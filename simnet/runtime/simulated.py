@@ -74,6 +74,7 @@ class SimulatedRun:
         self.cost = world.cost
         self.faults = world.faults
         self.pipeline = world.pipeline
+        self.faults = world.faults
         self.engine = engine
         self.layers = (
             engine.layers if world.cost.layers is None else even_layers(engine.parameters, world.cost.layers)

@@ -8,7 +8,9 @@ import numpy as np
 import simpy
 from torch import Tensor
 
+from simnet.faults.slowdown import NO_SLOWDOWN
 from simnet.runtime.checkpoints import Memory, NodeState
+from simnet.runtime.clocked_work import ClockedWork
 from simnet.runtime.collectives import pass_on, tree_barrier
 from simnet.runtime.node import (
     Cancelled,
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
     from simnet.runtime.simulated import SimulatedRun
 
 T = TypeVar("T")
-
-STEP_TOLERANCE = 1e-9
-"""Relative slack when counting the steps that fit into a span: an exact fit is not lost to rounding."""
 
 
 class Waiting(NamedTuple):
@@ -69,6 +68,7 @@ class SimulatedNode(Node):
         self.rank = rank
         self.host = host
         self._machine = run.cost.machines[machine]
+        self._clocked = ClockedWork(self._machine, run.faults.slowdowns.get(host, NO_SLOWDOWN))
         self._device = Turns(run.env)
         self._mailbox = Mailbox(run.env)
         self._params = run.engine.initial_params
@@ -246,16 +246,14 @@ class SimulatedNode(Node):
             raise ValueError(f"train() cannot step layer by layer (on_layer) with {reason}")
         if steps is not None and steps < 1:
             raise ValueError(f"train() takes at least one step, not {steps}")
-        step_seconds = self._machine.train_seconds(1)
         with self._device.request() as turn:
             await self.wait(turn, "its device")
-            before, started = self._params, self.now
+            before, started, first = self._params, self.now, self.batches_drawn
             if until is not None:
                 await self.wait(_ended(self._env, until), "the task it trains beside")
-                fitting = int((self.now - started) / step_seconds * (1 + STEP_TOLERANCE))
-                steps = min(fitting, self._run.steps_left(self))
+                steps = self._clocked.steps_until(started, self.now, first, self._run.steps_left(self))
                 if steps > 0:
-                    self._computed("train", started, steps * step_seconds)
+                    self._computed("train", started, self._clocked.train(started, first, steps))
             else:
                 steps = min(steps or 0, self._run.steps_left(self))
             if steps < 1:
@@ -264,13 +262,13 @@ class SimulatedNode(Node):
             if lr_scale != 1 or only is not None:
                 partial = {"lr_scale": lr_scale, "only": only}
             job = self._run.engine.submit_train(
-                self.rank, before, self._optimizer_state, steps, self.batches_drawn, **partial
+                self.rank, before, self._optimizer_state, steps, first, **partial
             )
             self.batches_drawn += steps
             if on_layer is not None:
-                result = await self._layer_by_layer("train", job, on_layer, steps)
+                result = await self._layer_by_layer("train", job, on_layer, first, steps)
             else:
-                seconds = steps * step_seconds if until is None else None
+                seconds = self._clocked.train(started, first, steps) if until is None else None
                 result = await self._finish("train", job, seconds, gradients=steps, steps=steps)
             if self._params is not before:
                 raise RuntimeError(
@@ -287,12 +285,14 @@ class SimulatedNode(Node):
         with self._device.request() as turn:
             await self.wait(turn, "its device")
             at = self._params if params is None else params
-            job = self._run.engine.submit_gradient(self.rank, at, self.batches_drawn)
+            drawn = self.batches_drawn
+            job = self._run.engine.submit_gradient(self.rank, at, drawn)
             self.batches_drawn += 1
             if on_layer is not None:
-                result = await self._layer_by_layer("gradient", job, on_layer)
+                result = await self._layer_by_layer("gradient", job, on_layer, drawn)
             else:
-                result = await self._finish("gradient", job, self._machine.gradient_seconds(), gradients=1)
+                seconds = self._clocked.gradient(self.now, drawn)
+                result = await self._finish("gradient", job, seconds, gradients=1)
         if not self._run.engine.has_values:
             return cast(Gradient, TimedGradient(result.vector))
         loss = float(result.loss)
@@ -304,12 +304,13 @@ class SimulatedNode(Node):
             await self.wait(turn, "its device")
             at = self._params if params is None else params
             job = self._run.engine.submit_loss(self.rank, at, self.batches_drawn)
-            return float(await self._finish("loss", job, self._machine.forward_seconds()))
+            seconds = self._clocked.loss(self.now, self.batches_drawn)
+            return float(await self._finish("loss", job, seconds))
 
     async def step(self, gradient: Tensor) -> None:
         with self._device.request() as turn:
             await self.wait(turn, "its device")
-            await self._work("step", self._machine.optimizer_seconds())
+            await self._work("step", self._clocked.optimizer(self.now, self.batches_drawn - 1))
             job = self._run.engine.submit_step(self._params, gradient, self._optimizer_state)
             result = await self._run.finish(job, self, steps=1)
             self._params, self._optimizer_state = result.params, result.state
@@ -329,7 +330,7 @@ class SimulatedNode(Node):
         duration = cost if flops is None else self._machine.seconds(flops)
         with self._device.request() as turn:
             await self.wait(turn, "its device")
-            await self._work("compute", duration)
+            await self._work("compute", self._clocked.other(self.now, duration))
             self._run.counts["computations"] += 1
             return cast(T, self._run.shared_steps.call(self.now, function, arguments))
 
@@ -347,23 +348,20 @@ class SimulatedNode(Node):
             self._run.engine.withdraw(job)
             raise
 
-    async def _layer_by_layer(self, name: str, job: Any, on_layer: OnLayer, steps: int = 0) -> Any:
+    async def _layer_by_layer(
+        self, name: str, job: Any, on_layer: OnLayer, first: int, steps: int = 0
+    ) -> Any:
         """Let the job's time pass, and hand over each layer when its last step's backward pass leaves it.
 
         Values are computed, and steps are counted, when the first of them is handed over.
         """
-        machine, started = self._machine, self.now
-        before = machine.train_seconds(steps - 1) if steps else 0.0
-        last = machine.train_seconds(1) if steps else machine.gradient_seconds()
-        backward = before + machine.forward_fraction * machine.gradient_seconds()
-        per_parameter = (before + last - backward) / len(job.params)
+        started, layers = self.now, list(reversed(self.layers))
+        moments = self._clocked.layers(started, first, steps, [layer.stop - layer.start for layer in layers])
         self._computing = (name, started)
         self._run.work_begins()
-        result, done = None, 0
+        result = None
         try:
-            for layer in reversed(self.layers):
-                done += layer.stop - layer.start
-                moment = started + backward + done * per_parameter
+            for layer, moment in zip(layers, moments, strict=True):
                 if result is None and not self._run.ends_in_time(moment - started):
                     self._run.engine.withdraw(job)
                 await self.wait(self._env.timeout(max(0.0, moment - self.now)), name)

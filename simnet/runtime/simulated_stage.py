@@ -128,9 +128,10 @@ class SimulatedStage(SimulatedNode, StageNode):
         self, microbatch: int, received: Bundle | None, params: Tensor, chunk: int = 0, version: int = 0
     ) -> Bundle | None:
         piece, codec, samples = self.pieces[chunk], self._codecs[chunk], (self.replica, microbatch)
-        seconds = self._world.forward_seconds(piece, self._machine)
+        alone = self._world.forward_seconds(piece, self._machine)
         with self._device.request() as turn:
             await self.wait(turn, "its device")
+            seconds = self._clocked.passing(self.now, microbatch, alone)
             if piece.last:  # nobody needs its outputs: the backward pass computes the loss
                 await self._work("forward", seconds)
                 return None
@@ -171,7 +172,8 @@ class SimulatedStage(SimulatedNode, StageNode):
                     forward,
                 )
             )
-            seconds = self._world.backward_seconds(piece, self._machine)
+            alone = self._world.backward_seconds(piece, self._machine)
+            seconds = self._clocked.passing(self.now, microbatch, alone)
             result = await self._finish("backward", job, seconds, gradients=1)
         if result.loss is not None:
             self._run.recorder.metric(self.now, self.id, self.steps, "train_loss", float(result.loss))
@@ -190,7 +192,7 @@ class SimulatedStage(SimulatedNode, StageNode):
         flops = 0.0 if self._timed else optimizer.step_flops(self.parameters)
         with self._device.request() as turn:
             await self.wait(turn, "its device")
-            await self._work("step", self._machine.seconds(flops))
+            await self._work("step", self._clocked.other(self.now, self._machine.seconds(flops)))
             before = self._params
             state = optimizer.init(before) if self._state is None else self._state
             gradient = self._constrained("gradient", gradient, before)

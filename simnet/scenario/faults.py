@@ -5,6 +5,8 @@ from pydantic import Field
 from simnet.scenario.checkpoint import CheckpointConfig
 from simnet.scenario.churn import ChurnEntries, DetectionConfig, Partitions
 from simnet.scenario.fields import Section
+from simnet.scenario.link_faults import LinkFaultsConfig
+from simnet.scenario.stragglers import StragglersConfig
 
 
 class FaultsConfig(Section):
@@ -23,4 +25,11 @@ class FaultsConfig(Section):
         None,
         description="How nodes find out that another one is gone; by `network.detection_timeout` if "
         "not given.",
+    )
+    stragglers: StragglersConfig = Field(
+        (),
+        description="Hosts that are slow, always or at times: one entry, or a list that multiplies.",
+    )
+    links: LinkFaultsConfig = Field(
+        (), description="Links that are down, degraded, lossy or flapping: one entry or a list."
     )
