@@ -141,7 +141,7 @@ class Lifecycle:
         main.event.callbacks.append(lambda _: self._returned(node_id, main))
 
     def _returned(self, node_id: str, main: SimulatedTask[None]) -> None:
-        if self._mains[node_id] is main and self.is_up(node_id):
+        if self._mains[node_id] is main and self.is_up(node_id) and not self.held_back:
             self._run.views.ended(node_id)
 
     # -- whether anything can still happen ------------------------------------------------------------

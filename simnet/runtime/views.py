@@ -153,15 +153,13 @@ class Views:
         self._drop(node_id)
 
     def begin_together(self) -> None:
-        """All nodes of the run begin anew, as if nobody had ever been away: each role is in one view."""
+        """All nodes of the run begin anew, in the view in which it began."""
         self._meetings.clear()
         self._ended.clear()
+        self._asked.clear()
         for role, members in self._run.members.items():
-            self._epochs[role] += 1
-            leader = self._run.nodes[members[0]]
-            view = View(self._epochs[role], members, leader.id, leader.version, (), over=False)
             for name in members:
-                self._run.nodes[name].join(view)
+                self._run.nodes[name].join(self.first(role))
 
     def ended(self, node_id: str) -> None:
         """A node's coroutine returned: views go on without it, once they are as far as it was."""
