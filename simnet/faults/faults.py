@@ -1,7 +1,9 @@
 """All faults of one run, drawn before it starts: the same for every algorithm under one seed."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from simnet.faults.byzantine import Byzantine, byzantine_nodes
 from simnet.network import Topology
 from simnet.scenario import Scenario
 
@@ -9,6 +11,9 @@ from simnet.scenario import Scenario
 @dataclass(frozen=True, slots=True)
 class Faults:
     """What goes wrong in a run, and when."""
+
+    byzantine: Mapping[str, Byzantine] = field(default_factory=dict)
+    """The Byzantine workers by name."""
 
 
 NO_FAULTS = Faults()
@@ -19,4 +24,4 @@ def build_faults(scenario: Scenario, topology: Topology) -> Faults:
 
     Raises :class:`~simnet.scenario.ScenarioError` where a fault names what the network does not have.
     """
-    return NO_FAULTS
+    return Faults(byzantine=byzantine_nodes(scenario, topology))
