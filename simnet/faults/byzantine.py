@@ -10,7 +10,6 @@ from simnet.faults.attacks import (
     DataAttack,
     Dissensus,
     Equivocation,
-    FreeRider,
     InformedAttack,
     Knowledge,
     MessageAttack,
@@ -125,7 +124,11 @@ def _chosen(
         where = (*path, "nodes", place)
         if name not in workers:
             raise ScenarioError.at(
-                where, "no such worker", given=name, expected=one_of(workers), suggestion=nearest(name, workers)
+                where,
+                "no such worker",
+                given=name,
+                expected=one_of(workers),
+                suggestion=nearest(name, workers),
             )
         if name in taken:
             raise ScenarioError.at(where, "in two entries", given=name, expected="one attack per node")
@@ -189,10 +192,9 @@ def _check_knowledge(attack: Attack, entry: ByzantineConfig, group: tuple[str, .
 
 def strikes_values(attack: Attack) -> bool:
     """Whether an attack is about what is sent or learned, as opposed to when and whether something is."""
-    return not isinstance(attack, Behaviour) or isinstance(attack, FreeRider | Replay)
+    return not isinstance(attack, Behaviour) or isinstance(attack, Replay)
 
 
 def has_data_attacks(nodes: Mapping[str, Byzantine]) -> bool:
     """Whether anybody trains on changed data."""
     return any(isinstance(node.attack, DataAttack) for node in nodes.values())
-

@@ -64,9 +64,7 @@ class PoisonedBatches:
         self._switches.clear()
 
 
-def poisoned(
-    task: Task, nodes: Mapping[str, Byzantine], workers: Sequence[str], scenario: Scenario
-) -> Task:
+def poisoned(task: Task, nodes: Mapping[str, Byzantine], workers: Sequence[str], scenario: Scenario) -> Task:
     """`task` whose Byzantine workers can be made to see changed data; itself where nobody attacks data.
 
     `workers` are the names of the task's workers, in order. Raises

@@ -16,6 +16,8 @@ from simnet.compute import Engine, Job, TimingEngine, TrainJob
 from simnet.compute.charging import even_layers
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
+from simnet.runtime.adversary import Adversary
+from simnet.runtime.byzantine_node import honest, seen_by_its_method
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
@@ -93,6 +95,8 @@ class SimulatedRun:
         self.worker_steps = 0
         self._group_numbers: dict[tuple[str, ...], int] = {}
         self.members, self.nodes = self._place()
+        self.adversary = Adversary(self, world.faults.byzantine) if world.faults.byzantine else None
+        self._faces = {name: seen_by_its_method(node, self.adversary) for name, node in self.nodes.items()}
         self.collectives = Collectives(
             world.scenario.network,
             world.topology,
@@ -107,8 +111,10 @@ class SimulatedRun:
         if self.pipeline is not None and self._trained_role == STAGE:
             local = evaluated = whole_models(self.pipeline, self.nodes, engine.initial_params)
         else:
-            local = self._workers
-            evaluated = [self.nodes[name] for name in self.members[method.evaluated_role]]
+            local = honest(self._workers, self.adversary)
+            evaluated = honest(
+                [self.nodes[name] for name in self.members[method.evaluated_role]], self.adversary
+            )
         self._evaluation = Evaluation(
             engine, recorder, world.scenario.evaluate, local, evaluated, stepping=len(self._workers)
         )
@@ -157,7 +163,9 @@ class SimulatedRun:
 
     def _run(self) -> Outcome:
         roles = self._method.roles()
-        mains = {name: self.start(roles[node.role](node), name) for name, node in self.nodes.items()}
+        mains = {
+            name: self.start(roles[node.role](self._faces[name]), name) for name, node in self.nodes.items()
+        }
         self._evaluation.stage(0.0, 0, 0.0)
         self._report()
         env, events, target = self.env, 0, inf

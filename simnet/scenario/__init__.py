@@ -1,10 +1,10 @@
 """Scenarios: the YAML schema, loading with errors that name the line, sweeps, export to JSON Schema."""
 
+from simnet.scenario.byzantine import ByzantineConfig
 from simnet.scenario.collectives import AllReduceConfig, BroadcastConfig
 from simnet.scenario.device_files import read_device
 from simnet.scenario.errors import MISSING, Path, Problem, ScenarioError, describe, nearest, shown
 from simnet.scenario.expect import Comparison, Expectation, Measurements, Outcome, parse_expectation
-from simnet.scenario.byzantine import ByzantineConfig
 from simnet.scenario.faults import FaultsConfig
 from simnet.scenario.fields import Bandwidth, Component, Integer, Number, Positive, PositiveInteger
 from simnet.scenario.groups import groups_of_workers

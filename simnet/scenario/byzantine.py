@@ -77,7 +77,11 @@ class ByzantineConfig(Section):
             if self.on is not None and other is not None and _in_steps(other) != _in_steps(self.on):
                 raise ScenarioError.at((key,), "on is a time and this is not, or the other way round")
         both = self.start is not None and self.end is not None
-        if both and _in_steps(self.start) == _in_steps(self.end) and not _value(self.start) < _value(self.end):
+        if (
+            both
+            and _in_steps(self.start) == _in_steps(self.end)
+            and not _value(self.start) < _value(self.end)
+        ):
             raise ScenarioError.at(("to",), "not after `from`", given=str(self.end))
         return self
 

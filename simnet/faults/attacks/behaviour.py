@@ -16,6 +16,11 @@ class Replay(Behaviour):
 
     rounds: int = Field(default=10, ge=1, description="How old the vector is.")
 
+    @property
+    def remembers(self) -> int:
+        """`rounds`."""
+        return self.rounds
+
     def outgoing(self, own: Tensor, memory: Memory) -> Outgoing:
         """The vector of `rounds` rounds ago."""
         if not memory.sent:
