@@ -47,8 +47,8 @@ class FedAvg(Algorithm):
     )
     aggregation: AggregationConfig = Field(
         Mean(),
-        description="How the server combines drifts; mean: the weighted mean. A round with fewer answers than "
-        "another rule needs changes nothing.",
+        description="How the server combines drifts; mean: the weighted mean. A round with fewer answers "
+        "than another rule needs changes nothing.",
     )
 
     @model_validator(mode="after")

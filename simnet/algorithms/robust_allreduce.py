@@ -13,10 +13,11 @@ from simnet.runtime.node import Algorithm, Node
 class RobustAllReduce(Algorithm):
     """Synchronous data parallel: all gather everybody's momentum, each combines them by a robust rule.
 
-    `m_i <- beta m_i + (1 - beta) g_i`; `x <- x - opt(Agg(m_1, ..., m_n))` (Karimireddy, He and Jaggi, "Learning
-    from History for Byzantine Robust Optimization", ICML 2021; with `beta` 0 the gradients themselves). A rule
-    that is not linear cannot ride an all-reduce: every worker gets every vector. Sends `(n - 1) d b` bytes per
-    worker and step around a ring, `n / 2` times as many as an all-reduce, and each worker pays for the rule.
+    `m_i <- beta m_i + (1 - beta) g_i`; `x <- x - opt(Agg(m_1, ..., m_n))` (Karimireddy, He and Jaggi,
+    "Learning from History for Byzantine Robust Optimization", ICML 2021; with `beta` 0 the gradients
+    themselves). A rule that is not linear cannot ride an all-reduce: every worker gets every vector. Sends
+    `(n - 1) d b` bytes per worker and step around a ring, `n / 2` times as many as an all-reduce, and each
+    worker pays for the rule.
     """
 
     aggregation: AggregationConfig = Field(

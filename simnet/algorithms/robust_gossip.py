@@ -91,8 +91,8 @@ async def with_losses(
 ) -> Aggregate:
     """What a rule answers that asks for losses of models on this node's own next batch.
 
-    A rule is a function and losses take time. So it is called until every loss that it asks for is known; each
-    costs a forward pass, and the rule itself its FLOPs once.
+    A rule is a function and losses take time. So it is called until every loss that it asks for is known;
+    each costs a forward pass, and the rule itself its FLOPs once.
     """
     known: list[tuple[Tensor, float]] = []
 
@@ -107,8 +107,8 @@ async def with_losses(
     )
     while True:
         try:
-            answer = update(asking)
+            update(asking)
+            break
         except _Unknown as unknown:
             known.append((unknown.params, await node.loss(unknown.params)))
-        else:
-            return await node.compute(lambda: answer, flops=max(flops, 1.0))
+    return await node.compute(update, asking, flops=max(flops, 1.0))

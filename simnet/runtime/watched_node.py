@@ -32,7 +32,7 @@ class WatchedNode(Node):
     # -- plain attributes -----------------------------------------------------------------------------
 
     @property
-    def version(self) -> int:  # type: ignore[override]
+    def version(self) -> int:
         return self._inner.version
 
     @version.setter

@@ -36,8 +36,8 @@ class ByzantineConfig(Section):
     nodes: tuple[str, ...] | None = Field(None, description="Which workers, by name.", min_length=1)
     knowledge: Literal["own", "peers", "all"] = Field(
         "own",
-        description="Honest vectors that they see: own (none but what their group computes), peers (those sent "
-        "to them), all. An attack that needs more is an error.",
+        description="Honest vectors that they see: own (none but what their group computes), peers (those "
+        "sent to them), all. An attack that needs more is an error.",
     )
     collude: bool = Field(True, description="Whether the nodes of a group know what each other computes.")
     group: Label | None = Field(
