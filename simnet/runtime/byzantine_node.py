@@ -70,7 +70,10 @@ class ByzantineNode(WatchedNode):
 
     @property
     def _steps_left(self) -> int:
-        return self._inner._run.steps_left(self._inner) - self._pretended_steps
+        """Of its own budget it has used what it pretended to do; a common budget counts real steps alone."""
+        run = self._inner._run
+        own = run._method.step_budget == "each"
+        return run.steps_left(self._inner) - (self._pretended_steps if own else 0)
 
     def _choose_data(self) -> None:
         batches = self._adversary.batches

@@ -232,8 +232,9 @@ def test_a_free_rider_computes_nothing_and_is_charged_nothing(attacked):
 def test_a_free_riders_drift_is_nothing(attacked):
     """One round of FedAvg from three clients and one that sends a zero drift."""
     method = {"name": "fedavg", "local_steps": 2, "weighting": "uniform"}
-    changes = {"stop.steps": 2}
-    riding = attacked(method, {"attack": "free-rider", "nodes": ["n0"]}, {**changes, "stop": {"steps": 1}})
+    changes = {"stop": {"time": "30 ms"}, "evaluate": None}  # between the first answers and the next model
+    riding = attacked(method, {"attack": "free-rider", "nodes": ["n0"]}, changes)
+    assert riding.column("answers") == [4.0]
     start = riding.run.engine.initial_params
     others = [riding.models[name] - start for name in ("n1", "n2", "n3")]
     assert torch.allclose(riding.models["server"] - start, sum(others) / 4, atol=1e-6)
