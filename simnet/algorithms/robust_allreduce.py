@@ -38,11 +38,13 @@ class RobustAllReduce(Algorithm):
         members = node.members(node.role)
         momentum, aggregate = torch.zeros_like(node.params), torch.zeros_like(node.params)
         flops = self.aggregation.flops(len(members), node.parameters)
+        draws = any(step.needs_rng for step in self.aggregation.before)
         while node.running:
             gradient = await node.gradient()
             momentum = await self.mixed(node, momentum, gradient.vector)
             vectors = torch.stack(await node.all_gather(momentum))
-            context = Context(centre=aggregate, rng=node.shared_rng("robust-allreduce", node.version))
+            rng = node.shared_rng("robust-allreduce", node.version) if draws else None
+            context = Context(centre=aggregate, rng=rng)
             answer = await node.compute(self.aggregation.combine, vectors, context, flops=flops)
             judge(node, members, answer)
             aggregate = answer.vector
