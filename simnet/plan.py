@@ -11,8 +11,10 @@ import torch
 from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
+from simnet.algorithms.attackable import check_attacks
 from simnet.compute import CostModel, Engine, Layout, TimingEngine, check_memory, count_gradient_flops
 from simnet.faults import build_faults
+from simnet.faults.poisoned import poisoned
 from simnet.network import Topology, build_topology
 from simnet.network.kept_files import KeptFiles, kept_files
 from simnet.optim import Optimizer, OptimizerConfig
@@ -102,13 +104,16 @@ def _plans(scenario: Scenario) -> list[Plan]:
     for index, (entry, method, count) in enumerate(zip(scenario.algorithms, methods, shares, strict=True)):
         alone = scenario.model_copy(update={"algorithms": (entry,), "sweep": {}, "expect": ()})
         topology, task, bound = topologies[_needs_server(method)], tasks[count], optimizer
+        faults = build_faults(alone, topology)
+        check_attacks(method, faults.byzantine, synthetic, ("algorithms", index))
         if not isinstance(method, PipelineMethod):
             if not synthetic:
                 bound = _bound(_given(optimizer), task, ("task", "optimizer"))
                 method = _with_bound_optimizers(method, task, index)
                 check_memory(scenario, task, bound, served=True in topologies)
+            task = poisoned(task, faults.byzantine, topology.workers, alone)
             cost = CostModel.of(alone, task, bound, topology)
-            world = World(alone, topology, task, cost, faults=build_faults(alone, topology))
+            world = World(alone, topology, task, cost, faults=faults)
         else:  # whose stages bind optimizers to their own parameters
             _check_stages(alone, method, index)
             world = _pipeline_world(alone, method, topology, task, optimizer)

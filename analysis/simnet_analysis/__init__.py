@@ -1,5 +1,6 @@
 """Figures and tables of simnet's results. Reads run folders only; never runs anything."""
 
+from simnet_analysis.attack_map import attack_figure
 from simnet_analysis.curves import loss_figure
 from simnet_analysis.save import save_figure
 from simnet_analysis.staleness import staleness_figure
@@ -10,6 +11,7 @@ from simnet_analysis.topology_map import MapLink, MapNode, topology_figure
 __all__ = [
     "MapLink",
     "MapNode",
+    "attack_figure",
     "comparison_table",
     "default_target",
     "format_table",

@@ -55,24 +55,25 @@ def _without_seed(scenario_yaml: str) -> str:
 def _names(label: str, runs: Sequence[Run]) -> list[str]:
     if len(runs) == 1:
         return [label]
-    scenarios = [dict(_leaves(run.scenario)) for run in runs]
-    keys = sorted({key for leaves in scenarios for key in leaves if key != ("seed",)})
-    differing = [key for key in keys if len({repr(leaves.get(key)) for leaves in scenarios}) > 1]
+    scenarios = [dict(leaves(run.scenario)) for run in runs]
+    keys = sorted({key for own in scenarios for key in own if key != ("seed",)})
+    differing = [key for key in keys if len({repr(own.get(key)) for own in scenarios}) > 1]
     names = []
-    for number, leaves in enumerate(scenarios, start=1):
-        parts = [f"{key[-1]}={leaves[key]}" for key in differing[:3] if key in leaves]
+    for number, own in enumerate(scenarios, start=1):
+        parts = [f"{key[-1]}={own[key]}" for key in differing[:3] if key in own]
         names.append(", ".join([label, *(parts or [f"variant {number}"])]))
     if len(set(names)) < len(names):  # too many differences to say, or in comments alone
         names = [f"{name} ({number})" for number, name in enumerate(names, start=1)]
     return names
 
 
-def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value of a tree of mappings and lists, with its keys from the top down."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _leaves(item, (*path, str(key)))
+            yield from leaves(item, (*path, str(key)))
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _leaves(item, (*path, str(number)))
+            yield from leaves(item, (*path, str(number)))
     else:
         yield path, value

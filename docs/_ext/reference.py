@@ -23,6 +23,7 @@ Schema = Mapping[str, Any]
 
 SECTIONS = {
     "AlgorithmEntry": "a name, or a mapping: see [algorithms](#algorithms)",
+    "ByzantineConfig": "see [faults.byzantine](#byzantine-nodes)",
     "ChargeAs": "see [charge_as](#charge_as)",
     "Component": "a name, or a mapping with `name` and options",
     "DeviceConfig": "[a device in place](#device)",

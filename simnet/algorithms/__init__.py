@@ -18,6 +18,8 @@ SHIPPED = {
     "ad-psgd": "simnet.algorithms.ad_psgd:ADPSGD",
     "fedavg": "simnet.algorithms.fedavg:FedAvg",
     "fedbuff": "simnet.algorithms.fedbuff:FedBuff",
+    "robust-allreduce": "simnet.algorithms.robust_allreduce:RobustAllReduce",
+    "robust-gossip": "simnet.algorithms.robust_gossip:RobustGossip",
     "pipeline": "simnet.algorithms.pipeline:Pipeline",
     "pipedream": "simnet.algorithms.pipedream:PipeDream",
     "pipedream-2bw": "simnet.algorithms.pipedream_2bw:PipeDream2BW",

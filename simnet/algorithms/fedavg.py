@@ -2,11 +2,21 @@
 
 from collections.abc import Callable, Coroutine, Mapping
 from math import ceil
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor
 
-from simnet.algorithms.federated import Weighting, mean_update, serve_updates
+from simnet.aggregation import AggregationConfig, Mean
+from simnet.algorithms.federated import (
+    Weighting,
+    check_server_rule,
+    is_plain,
+    mean_update,
+    robust_update,
+    serve_updates,
+)
 from simnet.runtime.node import Algorithm, Message, Node, Timeout
 from simnet.units import Seconds
 
@@ -16,7 +26,8 @@ class FedAvg(Algorithm):
 
     `w <- w + eta sum_k (p_k / sum p) Delta_k` over the sampled clients. With `over_selection` above 1 more
     clients are asked than needed and the first answers count; with a `deadline` the round ends there with
-    whoever has answered (at least one). A client sends and receives `d b` bytes per round.
+    whoever has answered (at least one). A client sends and receives `d b` bytes per round. With an
+    `aggregation` that is not the mean, `Delta` is what that rule makes of the drifts, all alike.
     """
 
     evaluated_role: ClassVar[str] = "server"
@@ -34,6 +45,16 @@ class FedAvg(Algorithm):
     weighting: Weighting = Field(
         "samples", description="Weight p_k: the client's samples, or the same for all."
     )
+    aggregation: AggregationConfig = Field(
+        Mean(),
+        description="How the server combines drifts; mean: the weighted mean. A round with fewer answers "
+        "than another rule needs changes nothing.",
+    )
+
+    @model_validator(mode="after")
+    def _rule_has_what_it_needs(self) -> Self:
+        check_server_rule(self.aggregation)
+        return self
 
     def roles(self) -> Mapping[str, Callable[[Node], Coroutine[Any, Any, None]]]:
         return {"server": self.server, "worker": self.worker}
@@ -41,6 +62,7 @@ class FedAvg(Algorithm):
     async def server(self, node: Node) -> None:
         clients = node.members("worker")
         idle = set(clients)
+        drift = torch.zeros_like(node.params)
         while node.running:
             wanted = min(self.clients or len(clients), len(clients))
             available = [client for client in clients if client in idle]
@@ -49,9 +71,20 @@ class FedAvg(Algorithm):
                 idle.discard(available[index])
                 node.spawn(node.send(available[index], node.params, "model"))
             answers = await self.gather(node, idle, min(wanted, len(asked)))
-            drift = mean_update(answers, self.weighting)
+            if is_plain(self.aggregation):
+                drift = mean_update(answers, self.weighting)
+            else:
+                drift = await self.robust(node, answers, drift)
             node.params = node.params + self.server_lr * drift
             node.version += 1
+
+    async def robust(self, node: Node, answers: list[Message], last: Tensor) -> Tensor:
+        """What the rule makes of the answers; no drift where they are too few for it."""
+        if len(answers) < self.aggregation.fewest:
+            node.record(too_few_answers=len(answers))
+            return torch.zeros_like(last)
+        drifts = [answer.payload[0] for answer in answers]
+        return await robust_update(node, answers, drifts, self.aggregation, last)
 
     async def gather(self, node: Node, idle: set[str], wanted: int) -> list[Message]:
         """This round's first `wanted` answers, or those that are here at the deadline; late ones of earlier

@@ -1,13 +1,15 @@
 """FedBuff."""
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor
 
-from simnet.algorithms.federated import serve_updates
-from simnet.runtime.node import Algorithm, Node
+from simnet.aggregation import AggregationConfig, Mean
+from simnet.algorithms.federated import check_server_rule, is_plain, robust_update, serve_updates
+from simnet.runtime.node import Algorithm, Message, Node
 
 
 class FedBuff(Algorithm):
@@ -15,7 +17,8 @@ class FedBuff(Algorithm):
 
     An update from `tau` versions ago counts `1 / (1 + tau)^a`; when `buffer` of them are here,
     `w <- w + eta / c sum_k Delta_k / (1 + tau_k)^a`. Nobody waits for the slowest: whoever delivers gets the
-    newest model at once.
+    newest model at once. With an `aggregation` that is not the mean, the step is `eta` times what that rule
+    makes of the buffered `Delta_k / (1 + tau_k)^a`.
     """
 
     evaluated_role: ClassVar[str] = "server"
@@ -30,6 +33,16 @@ class FedBuff(Algorithm):
     staleness_exponent: Annotated[float, Field(ge=0)] = Field(
         0.5, description="a in the weight 1 / (1 + staleness)^a; 0 ignores staleness."
     )
+    aggregation: AggregationConfig = Field(
+        Mean(), description="How the server combines the buffered updates."
+    )
+
+    @model_validator(mode="after")
+    def _rule_has_what_it_needs(self) -> Self:
+        check_server_rule(self.aggregation)
+        if self.buffer < self.aggregation.fewest:
+            raise ValueError(f"{self.aggregation.name} needs buffer: {self.aggregation.fewest} or more")
+        return self
 
     def roles(self) -> Mapping[str, Callable[[Node], Coroutine[Any, Any, None]]]:
         return {"server": self.server, "worker": self.worker}
@@ -41,14 +54,26 @@ class FedBuff(Algorithm):
         for client in busy:
             node.spawn(node.send(client, node.params, "model"))
         drift, buffered = torch.zeros_like(node.params), 0
+        updates: list[Message] = []
+        drifts: list[Tensor] = []
+        last = drift
         while True:
             update = await node.recv(tag="update")
             staleness = node.staleness(update)
             node.record(staleness=staleness)
-            drift = drift + update.payload[0] / (1 + staleness) ** self.staleness_exponent
+            scaled = update.payload[0] / (1 + staleness) ** self.staleness_exponent
+            drift = drift + scaled
             buffered += 1
+            if not is_plain(self.aggregation):
+                updates.append(update)
+                drifts.append(scaled)
             if buffered == self.buffer:
-                node.params = node.params + self.server_lr / self.buffer * drift
+                if updates:
+                    last = await robust_update(node, updates, drifts, self.aggregation, last)
+                    node.params = node.params + self.server_lr * last
+                    updates, drifts = [], []
+                else:
+                    node.params = node.params + self.server_lr / self.buffer * drift
                 node.version += 1
                 drift, buffered = torch.zeros_like(drift), 0
             idle.append(update.sender)

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from simnet.aggregation import Aggregation, Context, Mean
 from simnet.runtime.node import Message, Node
 
 Weighting = Literal["samples", "uniform"]
@@ -33,3 +34,33 @@ def mean_update(updates: Sequence[Message], weighting: Weighting) -> Tensor:
     for update, weight in zip(ordered, weights, strict=True):
         mean += update.payload[0] * (weight / total)
     return mean
+
+
+def is_plain(rule: Aggregation) -> bool:
+    """Whether a rule is the mean that the method has anyway: its own weights then count."""
+    return isinstance(rule, Mean) and not rule.before
+
+
+def check_server_rule(rule: Aggregation) -> None:
+    """Raise `ValueError` for a rule that needs what a server has not."""
+    if rule.needs:
+        raise ValueError(f"{rule.name} needs {' and '.join(rule.needs)}, which this server has not")
+
+
+async def robust_update(
+    node: Node, updates: Sequence[Message], drifts: Sequence[Tensor], rule: Aggregation, last: Tensor
+) -> Tensor:
+    """What `rule` makes of the clients' drifts `[d]`, which all count the same; the server pays its FLOPs.
+
+    They are stacked in the order of the senders' names. `last` is the previous answer, where centred clipping
+    starts. Raises `ValueError` for too few.
+    """
+    order = sorted(range(len(updates)), key=lambda index: updates[index].sender)
+    vectors = torch.stack([drifts[index] for index in order])
+    context = Context(centre=last, rng=node.shared_rng("server-rule", node.version))
+    flops = rule.flops(len(updates), node.parameters)
+    answer = await node.compute(rule.combine, vectors, context, flops=flops)
+    if answer.kept is not None:
+        senders = [updates[index].sender for index in order]
+        node.judged(dict(zip(senders, answer.kept.tolist(), strict=True)))
+    return answer.vector

@@ -24,6 +24,10 @@ def plot(
     timeline: Annotated[
         bool, typer.Option("--timeline", help="Draw what each node computes and waits for instead.")
     ] = False,
+    attacks: Annotated[
+        bool,
+        typer.Option("--attacks", help="Draw the final metric of each method under each attack instead."),
+    ] = False,
     until: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Where timelines end (such as 30s); the end if not given."),
@@ -32,7 +36,8 @@ def plot(
     """Draw a metric against virtual time, steps and bytes, one colour per method, and print a table.
 
     Figures are written as PNG and PDF. With --timeline there is one of each run instead: a row per node, with
-    the passes, steps and waits in it.
+    the passes, steps and waits in it. With --attacks it is a map of methods under attacks (of accuracy,
+    unless --metric names another one).
     """
     from simnet.results import read_runs
     from simnet_analysis import comparison_table, format_table
@@ -41,6 +46,13 @@ def plot(
     folder = output or _common_folder(runs) / "figures"
     if timeline:
         for path in _timelines(runs, folder, until):
+            typer.echo(f"figure:  {path}")
+        return
+    if attacks:
+        from simnet_analysis import attack_figure, save_figure
+
+        chosen = "accuracy" if metric == "loss" else metric
+        for path in save_figure(attack_figure(runs, chosen), folder / f"attacks-{chosen}"):
             typer.echo(f"figure:  {path}")
         return
     if until is not None:

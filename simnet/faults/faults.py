@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from simnet.faults.byzantine import Byzantine, byzantine_nodes
 from simnet.faults.churn import Churn, build_churn, mean_seconds_between_failures
 from simnet.faults.partitions import Split, build_partitions
 from simnet.faults.slowdown import Slowdown
@@ -23,6 +24,8 @@ class Faults:
     """Who cannot reach whom."""
     slowdowns: Mapping[str, Slowdown] = field(default_factory=dict)
     """What slows hosts down, by their names; the others work at the speed of their device."""
+    byzantine: Mapping[str, Byzantine] = field(default_factory=dict)
+    """The Byzantine workers by name."""
 
 
 NO_FAULTS = Faults()
@@ -39,4 +42,5 @@ def build_faults(scenario: Scenario, topology: Topology) -> Faults:
         mean_seconds_between_failures=mean_seconds_between_failures(scenario, topology),
         partitions=build_partitions(scenario, topology),
         slowdowns=build_slowdowns(scenario, topology),
+        byzantine=byzantine_nodes(scenario, topology),
     )

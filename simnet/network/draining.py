@@ -17,7 +17,7 @@ from simnet.network.routed import RoutedResources
 if TYPE_CHECKING:
     from simnet.network.compiled_flows import CompiledFlows
 
-SOLVE_PRIORITY = EventPriority(3)
+SOLVE_PRIORITY = EventPriority(4)
 """SimPy priority of the solve: after an instant's normal events (1) and the runtime's own work in it (2)."""
 
 

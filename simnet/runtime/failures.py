@@ -226,9 +226,9 @@ class Failures:
                 told[process] = lost
         for name, node in self._run.nodes.items():
             for waiting in node.waiting_for.values():
-                peer, process = waiting.peer, waiting.process
-                if peer is not None and process is not None and self.is_lost(name, peer):
-                    told[process] = peer
+                peer, waiter = waiting.peer, waiting.process
+                if peer is not None and waiter is not None and self.is_lost(name, peer):
+                    told[waiter] = peer
         self._run.rings.lost_apart(self.is_lost)
         self._run.views.split()
         _interrupt(told)

@@ -134,7 +134,7 @@ class Lifecycle:
 
     def _start(self, node_id: str, *, together: bool = False) -> None:
         node, checkpoints = self._run.nodes[node_id], self._run.checkpoints
-        coroutine = self._roles[node.role](node)
+        coroutine = self._roles[node.role](self._run.faces[node_id])
         if checkpoints is not None and node.incarnation > 0 and not together:
             coroutine = checkpoints.alone(node, coroutine)
         main = self._mains[node_id] = self._run.start(coroutine, node_id)

@@ -407,6 +407,14 @@ class Node(ABC):
     def record(self, **columns: float) -> None:
         """Put numbers of the method's own into `metrics.parquet`, with this node, time and step."""
 
+    def judged(self, kept: Mapping[str, bool]) -> None:
+        """Say whose inputs a rule let in, by node: recorded as `kept_inputs`, and held against the truth.
+
+        Where the scenario has Byzantine nodes, `kept_honest`, `kept_byzantine`, `detection_precision` and
+        `detection_recall` are recorded beside it; the method learns nothing of them.
+        """
+        self.record(kept_inputs=sum(kept.values()))
+
     @abstractmethod
     def shared_rng(self, name: str, epoch: int) -> np.random.Generator:
         """A generator that is the same on every node: randomness agreed on without a byte sent."""

@@ -17,6 +17,8 @@ from simnet.compute.charging import even_layers
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
 from simnet.runtime.accounts import record_accounts
+from simnet.runtime.adversary import Adversary
+from simnet.runtime.byzantine_node import honest, seen_by_its_method
 from simnet.runtime.checkpoints import Checkpoints
 from simnet.runtime.churning import Churning
 from simnet.runtime.collectives import Collectives, SteppedRings
@@ -110,6 +112,8 @@ class SimulatedRun:
         self.rollback = None
         if self.checkpoints is not None and self.checkpoints.config.on_failure == "restart":
             self.rollback = Rollback(self, self.checkpoints)
+        self.adversary = Adversary(self, world.faults.byzantine) if world.faults.byzantine else None
+        self.faces = {name: seen_by_its_method(node, self.adversary) for name, node in self.nodes.items()}
         self.collectives = Collectives(
             world.scenario.network,
             world.topology,
@@ -124,8 +128,10 @@ class SimulatedRun:
         if self.pipeline is not None and self._trained_role == STAGE:
             local = evaluated = whole_models(self.pipeline, self.nodes, engine.initial_params)
         else:
-            local = self._workers
-            evaluated = [self.nodes[name] for name in self.members[method.evaluated_role]]
+            local = honest(self._workers, self.adversary)
+            evaluated = honest(
+                [self.nodes[name] for name in self.members[method.evaluated_role]], self.adversary
+            )
         self._evaluation = Evaluation(
             engine, recorder, world.scenario.evaluate, local, evaluated, stepping=len(self._workers)
         )

@@ -1,5 +1,6 @@
 """Scenarios: the YAML schema, loading with errors that name the line, sweeps, export to JSON Schema."""
 
+from simnet.scenario.byzantine import ByzantineConfig
 from simnet.scenario.checkpoint import CheckpointConfig
 from simnet.scenario.collectives import AllReduceConfig, BroadcastConfig
 from simnet.scenario.device_files import read_device
@@ -45,6 +46,7 @@ __all__ = [
     "AllReduceConfig",
     "Bandwidth",
     "BroadcastConfig",
+    "ByzantineConfig",
     "ChargeAs",
     "CheckpointConfig",
     "Comparison",

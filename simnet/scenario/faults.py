@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from simnet.scenario.byzantine import ByzantineEntries
 from simnet.scenario.checkpoint import CheckpointConfig
 from simnet.scenario.churn import ChurnEntries, DetectionConfig, Partitions
 from simnet.scenario.fields import Section
@@ -32,4 +33,7 @@ class FaultsConfig(Section):
     )
     links: LinkFaultsConfig = Field(
         (), description="Links that are down, degraded, lossy or flapping: one entry or a list."
+    )
+    byzantine: ByzantineEntries = Field(
+        (), description="Nodes that lie, cheat or dawdle: one group of them, or a list."
     )

@@ -4,6 +4,8 @@ from math import erf, fsum, log, sqrt
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 
@@ -198,7 +200,15 @@ def test_without_stragglers_nothing_changes_a_bit(simulate) -> None:
         for changes in ({}, {"faults": {}}, {"faults.stragglers": [nobody]}, {"faults.stragglers": []})
     ]
     for other in tables[1:]:
-        assert [name for name, table in tables[0].items() if not other[name].equals(table)] == []
+        assert all(without_accounts(other[name]).equals(table) for name, table in tables[0].items())
+
+
+def without_accounts(table: pa.Table) -> pa.Table:
+    """Without what nodes spent their time on, which is written down as soon as anything is to go wrong."""
+    if "value" not in table.column_names:
+        return table
+    accounts = pa.array(["useful_seconds", "wasted_seconds", "undone_seconds", "stalled_seconds"])
+    return table.filter(pc.invert(pc.is_in(table["name"], accounts)))
 
 
 def test_values_do_not_depend_on_who_is_slow(simulate) -> None:

@@ -184,6 +184,11 @@ class Outgoing:
 class Behaviour(Attack):
     """Changes what is sent by looking back, when it is sent, or whether it is."""
 
+    @property
+    def remembers(self) -> int:
+        """How many of the vectors that it would have sent it looks back at."""
+        return 1
+
     @abstractmethod
     def outgoing(self, own: Tensor, memory: Memory) -> Outgoing:
         """What is sent in place of the honest vector `own` `[d]`."""

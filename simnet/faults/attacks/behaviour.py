@@ -16,6 +16,11 @@ class Replay(Behaviour):
 
     rounds: int = Field(default=10, ge=1, description="How old the vector is.")
 
+    @property
+    def remembers(self) -> int:
+        """`rounds`."""
+        return self.rounds
+
     def outgoing(self, own: Tensor, memory: Memory) -> Outgoing:
         """The vector of `rounds` rounds ago."""
         if not memory.sent:
@@ -40,13 +45,17 @@ class FreeRider(Behaviour):
 
     Fraboni, Vidal and Lorenzi, "Free-rider Attacks on Model Aggregation in Federated Learning" (AISTATS
     2021): noise of standard deviation `noise (t + 1)^-decay` in round `t`. Before any model came in it sends
-    its own.
+    its own. In a run it computes no gradient: its drifts and gradients are the noise alone.
     """
 
     name: ClassVar[str] = "free-rider"
 
     noise: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="Standard deviation at first.")
     decay: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="How fast it shrinks.")
+    hurry: bool = Field(
+        default=False,
+        description="Whether it answers at once; else it idles for as long as the work would have taken.",
+    )
 
     def outgoing(self, own: Tensor, memory: Memory) -> Outgoing:
         """The received model with noise."""
