@@ -43,6 +43,9 @@ class Measurements(Protocol):
     def time(self, label: str) -> float:
         """Virtual seconds that the run took."""
 
+    def spent(self, label: str, quantity: str) -> float:
+        """What the run took of ``dollars`` or ``kwh``."""
+
 
 Value = Callable[[Measurements], float]
 
@@ -53,6 +56,8 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], Callable[..., float]]] = {
     "bytes": ((), lambda measured, label: measured.bytes(label)),
     "utilization": ((), lambda measured, label: measured.utilization(label)),
     "time": ((), lambda measured, label: measured.time(label)),
+    "dollars": ((), lambda measured, label: measured.spent(label, "dollars")),
+    "kwh": ((), lambda measured, label: measured.spent(label, "kwh")),
     "final": (("metric",), lambda measured, label, metric: measured.final(label, metric)),
     "time_to": (
         ("metric", "value"),
@@ -147,6 +152,8 @@ class Expectation:
     operators: tuple[str, ...]
     metrics: frozenset[str] = frozenset()
     """The recorded metrics that it asks for: `loss`, and those that it names."""
+    functions: frozenset[tuple[str, str]] = frozenset()
+    """The functions that it asks with, each with the algorithm's label."""
 
     def check(self, measured: Measurements) -> Outcome:
         """Compare what was measured; never raises but for what ``measured`` raises."""
@@ -194,6 +201,7 @@ class _Parser:
         self.text, self.labels, self.path = text, labels, path
         self.depth = 0
         self.metrics: set[str] = set()
+        self.functions: set[tuple[str, str]] = set()
         self.tokens = self._tokens()
         self.next = 0
 
@@ -248,7 +256,13 @@ class _Parser:
             self.unexpected("an operator or the end of the line")
         if not operators:
             self._fail(self.token.start, "nothing is compared", f"{one_of_symbols()} and a second side")
-        return Expectation(self.text.strip(), tuple(operands), tuple(operators), frozenset(self.metrics))
+        return Expectation(
+            self.text.strip(),
+            tuple(operands),
+            tuple(operators),
+            frozenset(self.metrics),
+            frozenset(self.functions),
+        )
 
     def operand(self) -> Operand:
         start = self.token.start
@@ -313,6 +327,7 @@ class _Parser:
         parameters, measure = _FUNCTIONS[name.text]
         self.need("(")
         label = self.name("an algorithm")
+        self.functions.add((name.text, label))
         arguments: list[str | Value] = []
         for parameter in parameters:
             self.need(",")
