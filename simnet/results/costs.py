@@ -4,7 +4,8 @@
 
     dollars(t) = sum over nodes of dollars_per_hour * t / 3600
                + sum over links of dollars_per_gb * bytes carried until t / 1e9
-    kWh(t)     = sum over nodes of (idle_watts * t + (busy_watts - idle_watts) * seconds computed until t) / 3.6e6
+    kWh(t)     = sum over nodes of idle_watts * t / 3.6e6
+               + sum over nodes of (busy_watts - idle_watts) * seconds computed until t / 3.6e6
 
 A node is rented from the start of the run to its end, whatever it does. Seconds computed are those of its
 ``compute`` spans. Bytes are those of the ``links`` table, as they were carried; within one of its intervals

@@ -24,9 +24,8 @@ def prices_of(world: World, needs_server: bool) -> dict[str, Any]:
     spans: workers, the server where the method needs one, stages of pipelines. A resource without
     ``dollars_per_gb`` has no price.
     """
-    nodes = _by_price(
-        (name, costs.model_dump(exclude_none=True)) for name, costs in _nodes(world, needs_server)
-    )
+    costs = _nodes(world, needs_server)
+    nodes = _by_price((name, each.model_dump(exclude_none=True)) for name, each in costs)
     links = _by_price(_links(world.topology))
     priced = {"nodes": nodes, "links": links}
     return {kind: groups for kind, groups in priced.items() if any(len(group) > 1 for group in groups)}

@@ -290,7 +290,7 @@ class LinkConfig(Section):
     loss: Loss = Field(0.0, description="Probability that a packet is lost, from 0 to below 1.")
     dollars_per_gb: NotNegative | None = Field(
         None,
-        description="Price of a GB (1e9 bytes) that enters the link; from a switch to a host it is free.",
+        description="Price of a GB (1e9 bytes) that enters it; from a switch to a host is free.",
     )
 
     @property
