@@ -34,7 +34,7 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
     """
     by_setting: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        by_setting.setdefault((run.label, _without_seed(run.scenario_yaml)), []).append(run)
+        by_setting.setdefault((run.label, _setting(run)), []).append(run)
     if not by_setting:
         raise ResultsError("no runs to compare")
     by_label: dict[str, list[list[Run]]] = {}
@@ -48,8 +48,11 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
     return [Group(names[id(same)], tuple(same)) for same in by_setting.values()]
 
 
-def _without_seed(scenario_yaml: str) -> str:
-    return re.sub(r"(?m)^seed:.*$", "", scenario_yaml)
+def _setting(run: Run) -> str:
+    """The scenario without its seed; of older runs, as text."""
+    if run.manifest.scenario:
+        return repr({key: value for key, value in run.scenario.items() if key != "seed"})
+    return re.sub(r"(?m)^seed:.*$", "", run.scenario_yaml)
 
 
 def _names(label: str, runs: Sequence[Run]) -> list[str]:

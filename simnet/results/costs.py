@@ -107,6 +107,8 @@ def _until(times: Any, start: Floats, end: Floats, amount: Floats) -> Floats:
     import numpy as np
 
     moments = np.asarray(times, dtype=float)
+    counts = amount != 0
+    start, end, amount = start[counts], end[counts], amount[counts]
     if not len(amount):
         return np.zeros(moments.shape)
     # The sum is linear between all starts and ends: its value there comes from slopes that add up.
