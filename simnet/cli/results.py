@@ -28,8 +28,8 @@ def ls(
     columns: Annotated[
         str | None,
         typer.Option(
-            help="The columns, with commas: [cyan]label,network.link.bandwidth,final.loss[/]. If not given: the "
-            "keys in which the runs differ, and how they ended."
+            help="The columns, with commas: [cyan]label,network.link.bandwidth,final.loss[/]. If not given: "
+            "the keys in which the runs differ, and how they ended."
         ),
     ] = None,
     format: Format = "table",
@@ -105,7 +105,7 @@ def export(
         typer.Option(help="Write the metrics for another tool instead: tensorboard or mlflow."),
     ] = None,
 ) -> None:
-    """Write the table of runs, or one of their tables, to a CSV or Parquet file; or metrics to other tools."""
+    """Write the table of runs, or one of their tables, to CSV or Parquet; or metrics for other tools."""
     from simnet.results.export import EXPORTS, write_table
 
     if output is None:

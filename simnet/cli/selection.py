@@ -13,8 +13,8 @@ Selection = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[RESULTS | FILTER]...",
-        help="Run folders or folders with runs in them ([cyan]results[/] if none is given), and filters such as "
-        "[cyan]algorithm=diloco[/] or [cyan]'network.link.bandwidth<100Mbps'[/] (in quotes, for the shell).",
+        help="Run folders or folders with runs in them ([cyan]results[/] if none is given), and filters such "
+        "as [cyan]algorithm=diloco[/] or [cyan]'network.link.bandwidth<100Mbps'[/] (quoted, for the shell).",
     ),
 ]
 

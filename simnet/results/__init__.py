@@ -14,7 +14,7 @@ from simnet.results.manifest import Manifest
 from simnet.results.query import query
 from simnet.results.recorder import Recorder
 from simnet.results.remove import remove_run
-from simnet.results.run import Run, higher_is_better, read_run, read_runs
+from simnet.results.run import Run, higher_is_better, preload, read_run, read_runs
 
 __all__ = [
     "Manifest",
@@ -26,6 +26,7 @@ __all__ = [
     "higher_is_better",
     "is_filter",
     "parse_filter",
+    "preload",
     "query",
     "read_run",
     "read_runs",

@@ -41,6 +41,7 @@ def row(run: Run) -> Row:
         "algorithm": manifest.algorithm,
     }
     found |= {name: getattr(manifest, name) for name in TOTALS}
+    found["workers"] = round(manifest.worker_steps / manifest.steps) if manifest.steps else None
     found["simnet"] = manifest.versions["simnet"]
     found |= {f"final.{name}": value for name, value in manifest.final.items()}
     found |= {key: value for key, value in leaves(_rearranged(scenario)) if key not in found}
@@ -117,7 +118,7 @@ def check_keys(keys: Sequence[str], known: Sequence[str]) -> None:
 
 def differing(given: Sequence[Row]) -> list[str]:
     """The keys of the scenario in which some rows differ, but for the seed and what the method is called."""
-    told = {"run", "label", "algorithm", "simnet", *TOTALS}
+    told = {"run", "label", "algorithm", "simnet", "workers", *TOTALS}
     keys = [key for key in columns_of(given) if key not in told and not key.startswith("final.")]
     return [key for key in keys if len({repr(one.get(key)) for one in given}) > 1]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def query(runs: Sequence[Run], sql: str) -> pd.DataFrame:
-    """What ``sql`` gives of the view ``runs`` (one row per run, see ``columns.frame``) and those of the tables.
+    """What ``sql`` gives of the view ``runs`` (a row per run, see ``columns.frame``) and those of the tables.
 
     ``metrics``, ``transfers``, ``spans`` and ``links`` have the columns of their files, and ``run``: the same
     as in ``runs``.
