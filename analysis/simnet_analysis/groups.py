@@ -18,6 +18,11 @@ class Group:
     name: str
     runs: tuple[Run, ...]
 
+    @property
+    def method(self) -> str:
+        """The label of the method, without what it was set to."""
+        return self.runs[0].label
+
     def diverged(self, metric: str) -> int:
         """How many of the runs ended with a value of ``metric`` that is not finite."""
         return sum(not isfinite(run.final(metric)) for run in self.runs)

@@ -27,6 +27,8 @@ TOTALS = (
 )
 """The fields of a manifest that are columns as they are."""
 
+_TOLD = {"run", "label", "algorithm", "simnet", "workers", *TOTALS}
+
 _QUANTITY = re.compile(r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)? ?[A-Za-zµμ]")
 _COUNT = re.compile(r"\d+(?:\.\d+)?[kMBGT]")
 
@@ -116,11 +118,15 @@ def check_keys(keys: Sequence[str], known: Sequence[str]) -> None:
         raise ResultsError(f"no run has the key `{key}`{hint}")
 
 
+def setting(one: Row) -> dict[str, Any]:
+    """What of a row is the scenario's, but for the seed and what the method is called."""
+    return {key: value for key, value in one.items() if key not in _TOLD and not key.startswith("final.")}
+
+
 def differing(given: Sequence[Row]) -> list[str]:
     """The keys of the scenario in which some rows differ, but for the seed and what the method is called."""
-    told = {"run", "label", "algorithm", "simnet", "workers", *TOTALS}
-    keys = [key for key in columns_of(given) if key not in told and not key.startswith("final.")]
-    return [key for key in keys if len({repr(one.get(key)) for one in given}) > 1]
+    settings = [setting(one) for one in given]
+    return [key for key in columns_of(settings) if len({repr(one.get(key)) for one in settings}) > 1]
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

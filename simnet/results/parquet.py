@@ -41,6 +41,8 @@ TABLES: dict[str, dict[str, str]] = {
 }
 """Table -> column -> type, in the order of the file; a question mark: may be null (it never happened)."""
 
+ALWAYS = ("metrics", "transfers", "spans")
+"""The tables that every run has, of any schema and whatever happened in it."""
 ADDED_TABLES = {"links": 2}
 """The schema with which a table came; the others are of the first. Older runs have it without rows."""
 ADDED_COLUMNS = {

@@ -53,7 +53,7 @@ def connect(runs: Sequence[Run], sql: str | None = None) -> duckdb.DuckDBPyConne
     files = pd.DataFrame({"run": run_names(runs), "folder": [os.fspath(run.folder) for run in runs]})
     for table in tables:
         held = [f"{folder}/{table}.parquet" for folder in files["folder"]]
-        if table in parquet.ADDED_TABLES:
+        if table not in parquet.ALWAYS:
             held = [file for file in held if os.path.isfile(file)]  # noqa: PTH113
         if not held:
             connection.register(table, parquet.schema(table).empty_table().to_pandas().assign(run=""))

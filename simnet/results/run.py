@@ -176,11 +176,11 @@ class Run:
             ResultsError: The run recorded no such metric.
             ValueError: ``value`` is NaN.
         """
-        return self._reached(metric, value)[0]
+        return self.reached(metric, value)[0]
 
     def bytes_to(self, metric: str, value: float) -> float:
         """Bytes charged until the evaluation of ``time_to``; infinite if it never came. Raises as that."""
-        reached, row = self._reached(metric, value)
+        reached, row = self.reached(metric, value)
         return float(self.along(metric, "bytes")[row]) if isfinite(reached) else inf
 
     def against(self, metric: str, axis: str = "time") -> pd.DataFrame:
@@ -240,8 +240,11 @@ class Run:
     def _system(self) -> pd.DataFrame:
         return self.metrics[self.metrics["node"] == ""]
 
-    def _reached(self, metric: str, value: float) -> tuple[float, int]:
-        """Time and row of the first evaluation at or past ``value``; (inf, -1) if there is none."""
+    def reached(self, metric: str, value: float) -> tuple[float, int]:
+        """Time (see ``time_to``) and number of the evaluation that reached ``value``; (inf, -1) if none did.
+
+        Raises as ``time_to``.
+        """
         if isnan(value):
             raise ValueError(f"the value to reach for {metric!r} is NaN")
         times, _, values = self.arrays(metric)
