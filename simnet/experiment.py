@@ -16,6 +16,7 @@ import torch
 
 from simnet.plan import Plan, make_engine, plans
 from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
+from simnet.runtime.prices import prices_of
 from simnet.runtime.simulated import SimulatedRun
 from simnet.runtime.world import Progress
 from simnet.scenario import (
@@ -25,6 +26,7 @@ from simnet.scenario import (
     dump,
     load_file,
     parse_expectation,
+    stated,
 )
 from simnet.scenario import Outcome as ExpectationOutcome
 
@@ -105,6 +107,8 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
         invariants=outcome.invariants,
         status="aborted" if outcome.aborted else "complete",
         reason=outcome.aborted,
+        scenario=stated(plan.scenario, plan.files.places),
+        prices=prices_of(plan.world, "server" in plan.method.roles()),
     )
     text, kept = dump(plan.scenario, plan.files.places), plan.files.by_place
     folder = write_run(folder_of(plan, results), recorder, text, manifest, kept)
@@ -176,6 +180,9 @@ class _Measured:
 
     def availability(self, label: str) -> float:
         return self.runs[label].mean_availability
+
+    def spent(self, label: str, quantity: str) -> float:
+        return self.runs[label].spent(quantity)
 
 
 def _points(scenario: Document | Scenario | str | Path) -> list[Scenario]:

@@ -20,6 +20,7 @@ from simnet.network.kept_files import KeptFiles, kept_files
 from simnet.optim import Optimizer, OptimizerConfig
 from simnet.pipeline.build import build_pipeline, pipeline_task, replicas_of
 from simnet.pipeline.method import PipelineMethod
+from simnet.runtime.prices import check_expected_prices, prices_of
 from simnet.runtime.world import World
 from simnet.scenario import (
     AlgorithmEntry,
@@ -117,6 +118,7 @@ def _plans(scenario: Scenario) -> list[Plan]:
         else:  # whose stages bind optimizers to their own parameters
             _check_stages(alone, method, index)
             world = _pipeline_world(alone, method, topology, task, optimizer)
+        check_expected_prices(scenario, entry.label, prices_of(world, _needs_server(method)))
         threads = _threads(scenario, world.task)
         made.append(Plan(alone, entry.label, method, world, bound, device, threads, files))
     return made

@@ -43,6 +43,10 @@ def x_scale(axis: str, ends: Sequence[float]) -> Scale:
     if axis == "bytes":
         unit, size = byte_unit(longest)
         return Scale(f"data sent, all workers ({unit})", size, log)
+    if axis == "dollars":
+        return Scale("cost of the run (dollars)", 1.0, log)
+    if axis == "kwh":
+        return Scale("energy of the machines (kWh)", 1.0, log)
     if axis == "steps":
         return Scale("local steps (mean per worker)", 1.0, log)
     return Scale(axis.replace("_", " "), 1.0, log)
@@ -53,18 +57,18 @@ def dress_x(axes: Axes, scale: Scale) -> None:
     axes.set_xlabel(scale.label)
     if not scale.log:
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+        axes.xaxis.set_major_formatter(FuncFormatter(plain))
         axes.set_xlim(left=0)
         return
     axes.set_xscale("log")
-    _dress_log(axes.xaxis, axes.get_xlim())
+    dress_log(axes.xaxis, axes.get_xlim())
 
 
 def dress_y(axes: Axes, metric: str) -> None:
     """Label and ticks of the vertical axis for ``metric``."""
     axes.set_ylabel(metric_label(metric))
     if axes.get_yscale() == "log":
-        _dress_log(axes.yaxis, axes.get_ylim())
+        dress_log(axes.yaxis, axes.get_ylim())
         return
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     if metric.endswith("accuracy"):
@@ -76,15 +80,15 @@ def metric_label(metric: str) -> str:
     return _METRIC_LABELS.get(metric, metric.replace("_", " "))
 
 
-def _dress_log(axis: Axis, limits: tuple[float, float]) -> None:
+def dress_log(axis: Axis, limits: tuple[float, float]) -> None:
     """Labels at powers of ten; over fewer than two of them also at 2 and 5."""
     few = limits[0] > 0 and limits[1] < 100 * limits[0]
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=6))
-    axis.set_major_formatter(FuncFormatter(_plain))
+    axis.set_major_formatter(FuncFormatter(plain))
     axis.set_minor_formatter(NullFormatter())
 
 
-def _plain(number: float, _: object) -> str:
+def plain(number: float, _: object) -> str:
     """No exponents between a thousandth and a million: 0.01, 10, 2,500."""
     if number and not 1e-3 <= abs(number) < 1e6:
         return f"{number:.0e}".replace("e-0", "e-").replace("e+0", "e")

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from simnet.results import Run, higher_is_better
+from simnet.results import Run, higher_is_better, preload
 from simnet_analysis.axes import Scale, dress_x, dress_y, x_scale
 from simnet_analysis.groups import Group, group_runs
-from simnet_analysis.style import COLUMN_INCHES, PAGE_INCHES, MethodStyle, method_styles, paper_style
+from simnet_analysis.style import (
+    MethodStyle,
+    blank,
+    group_styles,
+    inches,
+    legend_below,
+    legend_columns,
+    look,
+    paper_style,
+)
+
+Floats = NDArray[np.float64]
 
 AXES = ("time", "steps", "bytes")
+"""The panels of a figure, unless others are asked for: ``dollars``, ``kwh`` or a metric that was recorded."""
+BANDS = ("auto", "confidence", "range", "none")
+"""What a band around a mean can be."""
 
 _CAP = 3.0  # losses beyond this many times the largest first loss leave the figure at the top
 _TARGET: dict[str, Any] = {"color": "#666666", "linewidth": 0.8, "linestyle": (0, (3, 2)), "zorder": 1}
@@ -27,11 +41,11 @@ _LOG_RANGE = 100.0  # a loss that falls by more than this is drawn on a logarith
 
 @dataclass(frozen=True)
 class Curve:
-    """A group's metric over one axis: the mean over its runs, and the least and the largest of them.
+    """A group's metric over one axis: the mean over its runs, and a band around it.
 
-    Several runs are put on one grid (every x at which any of them was evaluated, as far as all of them go) by
-    linear interpolation. The curve ends where the first of its runs has its last finite value; ``diverged``
-    counts runs that were not finite at the end.
+    The band is as `band_of` says. Several runs are put on one grid (every x at which any of them was
+    evaluated, as far as all of them go) by linear interpolation. The curve ends where the first of its runs
+    has its last finite value; ``diverged`` counts runs that were not finite at the end.
     """
 
     x: NDArray[np.float64]
@@ -42,7 +56,7 @@ class Curve:
     diverged: int
 
 
-def curve(group: Group, metric: str = "loss", axis: str = "time") -> Curve:
+def curve(group: Group, metric: str = "loss", axis: str = "time", band: str = "range") -> Curve:
     """``metric`` of ``group`` over ``axis``; evaluations that were not finite are left out.
 
     Raises:
@@ -50,9 +64,11 @@ def curve(group: Group, metric: str = "loss", axis: str = "time") -> Curve:
     """
     points = []
     for run in group.runs:
-        frame = run.against(metric, axis)
-        frame = frame[np.isfinite(frame["x"]) & np.isfinite(frame["y"])].drop_duplicates("x", keep="last")
-        points.append((frame["x"].to_numpy(float), frame["y"].to_numpy(float)))
+        x, y = np.asarray(run.along(metric, axis), float), np.asarray(run.arrays(metric)[2], float)
+        finite = np.isfinite(x) & np.isfinite(y)
+        x, y = x[finite], y[finite]
+        last = np.append(x[1:] != x[:-1], True) if len(x) else np.zeros(0, bool)
+        points.append((x[last], y[last]))
     counts = len(group.runs), group.diverged(metric)
     if any(not len(x) for x, _ in points):
         nothing = np.empty(0)
@@ -61,7 +77,24 @@ def curve(group: Group, metric: str = "loss", axis: str = "time") -> Curve:
     grid = np.unique(np.concatenate([x for x, _ in points]))
     grid = grid[(grid >= start) & (grid <= end)]
     values = np.array([np.interp(grid, x, y) for x, y in points])
-    return Curve(grid, values.mean(0), values.min(0), values.max(0), *counts)
+    return Curve(grid, values.mean(0), *band_of(values, band), *counts)
+
+
+def band_of(values: Floats, band: str) -> tuple[Floats, Floats]:
+    """Lower and upper end of the band around the mean of ``values`` ``[runs, ...]``.
+
+    "range": from the least to the largest; "confidence": the 95 % confidence interval of the mean,
+    mean -+ t(0.975, runs - 1) s / sqrt(runs); "none": the mean itself.
+    """
+    mean = values.mean(0)
+    if band == "none" or len(values) == 1:
+        return mean, mean
+    if band == "range":
+        return values.min(0), values.max(0)
+    from scipy.special import stdtrit
+
+    half = stdtrit(len(values) - 1, 0.975) * values.std(0, ddof=1) / sqrt(len(values))
+    return mean - half, mean + half
 
 
 def loss_figure(
@@ -71,46 +104,51 @@ def loss_figure(
     target: float | None = None,
     width: str | float = "page",
     axes: Sequence[str] = AXES,
+    band: str = "auto",
 ) -> Figure:
     """``metric`` of all ``runs`` against virtual time, local steps and bytes sent, methods in colour.
 
-    Runs that differ in the seed alone become one line, their mean, in a band from the least to the largest of
-    them; the legend says so. A method that diverged is drawn as far as it was finite, up to a cross, and the
-    legend says "diverged". An axis is logarithmic where the methods' ends lie more than tenfold apart; it
-    then cannot show the evaluation at zero.
+    Runs that differ in the seed alone become one line, their mean, in a band; the legend says which. A method
+    that diverged is drawn as far as it was finite, up to a cross, and the legend says "diverged". An axis is
+    logarithmic where the methods' ends lie more than tenfold apart; it then cannot show the evaluation at
+    zero.
 
     Args:
         runs: What ``simnet.results.read_runs`` gives.
         metric: Any evaluation metric of the whole system.
         target: A value to reach, as a dashed line.
-        width: "page" (panels side by side, 7.16 in), "column" (panels one above the other, 3.5 in), or inches
+        width: "page" (panels side by side, 7.16 in), "column" (panels one above the other, 3.3 in), or inches
             (side by side from 5 in).
-        axes: What the panels show, of "time", "steps", "bytes".
+        axes: What the panels show: "time", "steps", "bytes", "dollars", "kwh", or a recorded metric.
+        band: "range" (from the least to the largest run), "confidence" (95 % interval of the mean, by
+            Student's t), "none"; "auto" is confidence where every line has at least three runs, else range.
 
     Raises:
-        ResultsError: There is no run, or one recorded no such metric.
-        ValueError: ``width`` or ``axes`` is none of the above.
+        ResultsError: There is no run, one recorded no such metric or axis, or prices are missing.
+        ValueError: ``width``, ``axes`` or ``band`` is none of the above.
     """
-    inches = {"page": PAGE_INCHES, "column": COLUMN_INCHES}.get(width, width)  # type: ignore[arg-type]
-    if isinstance(inches, str) or inches <= 0:
-        raise ValueError(f"width must be 'page', 'column' or a number of inches, not {width!r}")
-    if not axes or not set(axes) <= set(AXES):
-        raise ValueError(f"axes must be of {', '.join(AXES)}, not {axes!r}")
+    size = inches(width)
+    if not axes:
+        raise ValueError("axes must name at least one panel")
+    if band not in BANDS:
+        raise ValueError(f"band must be one of {', '.join(BANDS)}, not {band!r}")
+    runs = list(runs)
+    preload(runs, {metric, *axes})
     groups = group_runs(runs)
-    styles = method_styles(group.name for group in groups)
+    if band == "auto":
+        band = "confidence" if min(len(group.runs) for group in groups) >= 3 else "range"
+    styles = group_styles((group.name, group.method) for group in groups)
     with paper_style():
-        side_by_side = inches >= 5
+        side_by_side = size >= 5
         rows, columns = (1, len(axes)) if side_by_side else (len(axes), 1)
         labels = _labels(groups, metric, target)
-        legend_columns = _legend_columns(labels, inches)
-        legend_rows = -(-len(labels) // legend_columns)
+        legend_rows = -(-len(labels) // legend_columns(labels, size))
         height = (2.15 if side_by_side else 1.75 * rows) + 0.17 * legend_rows + 0.2
-        figure = Figure(figsize=(inches, height), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = blank(size, height)
         panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
         top = _limit_y(panels, groups, metric)
         for panel, axis in zip(panels, axes, strict=True):
-            curves = [curve(group, metric, axis) for group in groups]
+            curves = [curve(group, metric, axis, band) for group in groups]
             scale = x_scale(axis, [float(one.x[-1]) for one in curves if len(one.x)])
             for group, one in zip(groups, curves, strict=True):
                 _draw(panel, one, styles[group.name], scale, top)
@@ -119,28 +157,10 @@ def loss_figure(
             dress_x(panel, scale)
             if not side_by_side or panel is panels[0]:
                 dress_y(panel, metric)
-        handles = [Line2D([], [], **_look(styles[group.name])) for group in groups]
+        handles = [Line2D([], [], **look(styles[group.name])) for group in groups]
         handles += [Line2D([], [], **_TARGET)] * (target is not None)
-        figure.legend(
-            handles,
-            labels,
-            loc="outside lower center",
-            ncols=legend_columns,
-            columnspacing=1.4,
-            title=_what_bands_are(groups),
-            title_fontsize=7,
-        )
+        legend_below(figure, handles, labels, what_bands_are(groups, band))
     return figure
-
-
-def _look(style: MethodStyle) -> dict[str, Any]:
-    return {
-        "color": style.color,
-        "linestyle": style.dashes,
-        "marker": style.marker,
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.4,
-    }
 
 
 def _draw(panel: Axes, one: Curve, style: MethodStyle, scale: Scale, top: float | None) -> None:
@@ -148,7 +168,7 @@ def _draw(panel: Axes, one: Curve, style: MethodStyle, scale: Scale, top: float 
     x, mean = one.x[shown] / scale.size, one.mean[shown]
     if not len(x):
         return
-    panel.plot(x, mean, markevery=_marked(x, scale.log), **_look(style))
+    panel.plot(x, mean, markevery=_marked(x, scale.log), **look(style))
     if one.runs > 1:
         panel.fill_between(x, one.low[shown], one.high[shown], color=style.color, alpha=0.2, linewidth=0)
     if one.diverged:
@@ -182,7 +202,7 @@ def _limit_y(panels: Sequence[Axes], groups: Sequence[Group], metric: str) -> fl
     """
     if higher_is_better(metric):
         return None
-    values = [run.series(metric)["value"].to_numpy(float) for group in groups for run in group.runs]
+    values = [np.asarray(run.arrays(metric)[2], float) for group in groups for run in group.runs]
     finite = np.concatenate([value[np.isfinite(value)] for value in values])
     first = max((float(value[0]) for value in values if np.isfinite(value[0])), default=0.0)
     if not len(finite) or first <= 0:
@@ -210,18 +230,11 @@ def _labels(groups: Sequence[Group], metric: str, target: float | None) -> list[
     return labels + ([] if target is None else [f"target {target:g}"])
 
 
-def _legend_columns(labels: Sequence[str], inches: float) -> int:
-    """As many columns as fit, by the mean width of a letter at 7.5 pt. A legend fills column by column."""
-    for columns in range(len(labels), 1, -1):
-        longest = [max(map(len, part)) for part in np.array_split(np.array(labels), columns)]
-        if sum(0.066 * letters + 0.52 for letters in longest) <= inches:
-            return columns
-    return 1
-
-
-def _what_bands_are(groups: Sequence[Group]) -> str | None:
+def what_bands_are(groups: Sequence[Group], band: str) -> str:
+    """What a line and its band stand for, over how many seeds; "" where every line is a single run."""
     counts = {len(group.runs) for group in groups}
     if max(counts) == 1:
-        return None
+        return ""
     seeds = f"{max(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-    return f"line: mean of {seeds} seeds; band: least to largest"
+    what = {"range": "band: least to largest", "confidence": "band: 95 % confidence of it"}
+    return "; ".join([f"line: mean of {seeds} seeds", *([what[band]] if band in what else [])])

@@ -18,6 +18,11 @@ class Group:
     name: str
     runs: tuple[Run, ...]
 
+    @property
+    def method(self) -> str:
+        """The label of the method, without what it was set to."""
+        return self.runs[0].label
+
     def diverged(self, metric: str) -> int:
         """How many of the runs ended with a value of ``metric`` that is not finite."""
         return sum(not isfinite(run.final(metric)) for run in self.runs)
@@ -34,7 +39,7 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
     """
     by_setting: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        by_setting.setdefault((run.label, _without_seed(run.scenario_yaml)), []).append(run)
+        by_setting.setdefault((run.label, _setting(run)), []).append(run)
     if not by_setting:
         raise ResultsError("no runs to compare")
     by_label: dict[str, list[list[Run]]] = {}
@@ -48,8 +53,11 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
     return [Group(names[id(same)], tuple(same)) for same in by_setting.values()]
 
 
-def _without_seed(scenario_yaml: str) -> str:
-    return re.sub(r"(?m)^seed:.*$", "", scenario_yaml)
+def _setting(run: Run) -> str:
+    """The scenario without its seed; of older runs, as text."""
+    if run.manifest.scenario:
+        return repr({key: value for key, value in run.scenario.items() if key != "seed"})
+    return re.sub(r"(?m)^seed:.*$", "", run.scenario_yaml)
 
 
 def _names(label: str, runs: Sequence[Run]) -> list[str]:

@@ -27,7 +27,7 @@ def default_target(runs: Iterable[Run], metric: str = "loss") -> float | None:
     sign = -1.0 if higher_is_better(metric) else 1.0
     bests = []
     for run in runs:
-        values = sign * run.series(metric)["value"].to_numpy(float)
+        values = sign * np.asarray(run.arrays(metric)[2], float)
         if isfinite(values[-1]) and np.nanmin(values) < values[0]:
             bests.append(float(np.nanmin(values)))
     return sign * _round_up(max(bests)) if bests else None

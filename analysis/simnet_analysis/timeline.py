@@ -9,11 +9,12 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from simnet.results import ResultsError, Run
-from simnet_analysis.style import PAGE_INCHES, paper_style
+from simnet_analysis.style import blank, inches, legend_columns, paper_style
 
 _ROW_INCHES = 0.21
 _LABEL_POINTS = 5.0  # of height, of the numbers in bars
@@ -44,6 +45,8 @@ LOOKS = {
     "waits": Look("#F4F4F4", edge="#B0B0B0", height=0.5),
 }
 """What a bar can stand for, in the order of the legend."""
+
+_SENDS: dict[str, Any] = {"color": "#D55E00", "linewidth": 1.6, "solid_capstyle": "butt"}
 
 _WORK = {"forward": "forward", "backward": "backward", "step": "step"}
 _AWAITED = {"forward": "waits for an activation", "backward": "waits for a gradient"}
@@ -97,17 +100,24 @@ def bars(run: Run) -> list[Bar]:
 
 
 def timeline_figure(
-    run: Run, start: float = 0.0, end: float | None = None, nodes: Sequence[str] | None = None
+    run: Run,
+    start: float = 0.0,
+    end: float | None = None,
+    nodes: Sequence[str] | None = None,
+    *,
+    width: str | float = "page",
 ) -> Figure:
     """Bars of what each node does from ``start`` to ``end`` (virtual seconds), a row per node.
 
-    Microbatch numbers stand in the bars of passes where there is room.
+    A line below a node's bars says when it sends. Microbatch numbers stand in the bars of passes where there
+    is room.
 
     Args:
         run: Any run; all methods record spans.
         start: Left end of the figure.
         end: Right end; that of the last span if not given.
         nodes: Which nodes, from top to bottom; all in the order of their names if not given.
+        width: "page", "column", or inches.
 
     Raises:
         ResultsError: The run has no such node, nothing happens between ``start`` and ``end``, or too much for
@@ -130,19 +140,49 @@ def timeline_figure(
         )
     with paper_style():
         height = 0.85 + _ROW_INCHES * len(rows)
-        figure = Figure(figsize=(PAGE_INCHES, height), layout="constrained")
+        kinds = [what for what in LOOKS if any(bar.what == what for bar in shown)]
+        patches: list[Any] = [Patch(**_face(LOOKS[what]), label=what) for what in kinds]
+        sends = sendings(run, rows, (start, right))
+        if any(sends.values()):
+            patches.append(Line2D([], [], **_SENDS, label="sends"))
+            kinds.append("sends")
+        columns = min(legend_columns(kinds, inches(width)), 6)
+        figure = blank(width, height + 0.17 * (-(-len(kinds) // columns) - 1))
         axes = figure.subplots()
         _draw(axes, shown, rows, (start, right))
-        kinds = [what for what in LOOKS if any(bar.what == what for bar in shown)]
-        patches = [Patch(**_face(LOOKS[what]), label=what) for what in kinds]
-        figure.legend(handles=patches, loc="outside upper center", ncols=min(len(patches), 6))
+        for row, node in enumerate(rows):
+            size = _unit(right)[1]
+            for left, until in sends[node]:
+                axes.plot([left / size, until / size], [row + 0.47] * 2, **_SENDS)
+        figure.legend(handles=patches, loc="outside upper center", ncols=columns)
     return figure
+
+
+def sendings(
+    run: Run, nodes: Sequence[str], limits: tuple[float, float]
+) -> dict[str, list[tuple[float, float]]]:
+    """For each node the times at which it sends anything, as far as they lie between the limits."""
+    found: dict[str, list[tuple[float, float]]] = {node: [] for node in nodes}
+    table = run.transfers
+    until = table["left"].fillna(table["delivered"]).fillna(run.manifest.virtual_seconds)
+    order = table["start"].argsort(kind="stable")
+    columns = (series.iloc[order].tolist() for series in (table["source"], table["start"], until))
+    for source, start, end in zip(*columns, strict=True):
+        start, end = max(start, limits[0]), min(end, limits[1])
+        if source not in found or end <= start:
+            continue
+        before = found[source][-1:]
+        if before and start <= before[0][1]:
+            found[source][-1] = (before[0][0], max(end, before[0][1]))
+        else:
+            found[source].append((start, end))
+    return found
 
 
 def _draw(axes: Axes, shown: Sequence[Bar], rows: Sequence[str], limits: tuple[float, float]) -> None:
     unit, size = _unit(limits[1])
     place = {node: row for row, node in enumerate(rows)}
-    inches_per_second = 0.86 * PAGE_INCHES / (limits[1] - limits[0])
+    inches_per_second = 0.86 * axes.figure.get_figwidth() / (limits[1] - limits[0])  # type: ignore[union-attr]
     # Waits lie below work: what is computed meanwhile stays to be seen.
     for what, look in reversed(LOOKS.items()):
         of_kind = [bar for bar in shown if bar.what == what]

@@ -5,7 +5,19 @@ import warnings
 
 import typer
 
-from simnet.cli import calibrate, check, init, listing, plot, run, schema, topology, transfers, validate
+from simnet.cli import (
+    calibrate,
+    check,
+    init,
+    listing,
+    plot,
+    results,
+    run,
+    schema,
+    topology,
+    transfers,
+    validate,
+)
 
 app = typer.Typer(
     name="simnet",
@@ -23,6 +35,7 @@ app.command("validate")(validate.validate)
 app.command("topology")(topology.topology)
 app.command("transfers")(transfers.transfers)
 app.command("plot")(plot.plot)
+app.add_typer(results.app, name="results")
 app.command("list")(listing.list_)
 app.command("calibrate")(calibrate.calibrate)
 app.command("init")(init.init)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 
 from simnet.compute.demand import Demand
-from simnet.scenario import DeviceConfig, ScenarioError, choose
+from simnet.scenario import DeviceConfig, RunningCosts, ScenarioError, choose
 
 GB = 10**9
 GIB = 2**30
@@ -46,6 +46,8 @@ class DeviceProfile:
     """The same for a convolution, instead of `operation_overhead`."""
     attention_overhead: float = 0.0
     """The same for a fused attention, instead of `operation_overhead`."""
+    costs: RunningCosts | None = None
+    """What it costs. No profile with a name says so: prices differ by place and day."""
 
     @property
     def rate(self) -> float:
@@ -206,4 +208,5 @@ def _described(device: DeviceConfig) -> DeviceProfile:
             overhead if device.convolution_overhead is None else device.convolution_overhead
         ),
         attention_overhead=overhead if device.attention_overhead is None else device.attention_overhead,
+        costs=device.costs,
     )

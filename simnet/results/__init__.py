@@ -6,11 +6,15 @@
 1
 """
 
+from simnet.results.columns import frame
 from simnet.results.errors import ResultsError
+from simnet.results.filters import is_filter, parse_filter, select
 from simnet.results.folder import check_writable, run_folder, write_run
 from simnet.results.manifest import Manifest
+from simnet.results.query import query
 from simnet.results.recorder import Recorder
-from simnet.results.run import Run, higher_is_better, read_run, read_runs
+from simnet.results.remove import remove_run
+from simnet.results.run import Run, higher_is_better, preload, read_run, read_runs
 
 __all__ = [
     "Manifest",
@@ -18,9 +22,16 @@ __all__ = [
     "ResultsError",
     "Run",
     "check_writable",
+    "frame",
     "higher_is_better",
+    "is_filter",
+    "parse_filter",
+    "preload",
+    "query",
     "read_run",
     "read_runs",
+    "remove_run",
     "run_folder",
+    "select",
     "write_run",
 ]

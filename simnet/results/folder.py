@@ -108,6 +108,13 @@ def _replace_folder(target: Path, contents: Mapping[str, bytes]) -> None:
             _sync_folder(target.parent)
 
 
+def aside_name(target: Path) -> Path:
+    """A hidden name beside a folder that is to go; what a killed process leaves there, the next write
+    removes.
+    """
+    return target.parent / f".partial-{_host()}-{os.getpid()}-{target.name}"
+
+
 @contextmanager
 def _hidden_folder(target: Path, role: str) -> Iterator[Path]:
     """The name of a hidden folder beside ``target``; if there is such a folder at the end, it is removed."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from math import inf, isfinite, isnan, nan
 from typing import Any
 
 from simnet.results.errors import ResultsError
+from simnet.results.migrations import migrated
 from simnet.results.parquet import SCHEMA_VERSION
 
 VERSIONS = ("simnet", "python", "torch", "numpy")
@@ -66,6 +67,10 @@ class Manifest:
     """How torch computed: mode, dtype, whether compiled, bytes of a joint computation, devices."""
     reason: str = ""
     """Of an aborted run: who gave up, when and why."""
+    scenario: Mapping[str, Any] = field(default_factory=dict)
+    """The resolved scenario as plain data, as in ``scenario.yaml``; empty where only that file has it."""
+    prices: Mapping[str, Any] = field(default_factory=dict)
+    """What nodes and links cost, where the scenario says so (see `simnet.results.costs`)."""
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA_VERSION:
@@ -91,7 +96,7 @@ class Manifest:
             object.__setattr__(self, name, value)
         if self.utilization > 1 + 1e-9:  # sums of floats may exceed 1 by their rounding
             raise ResultsError(f"utilization is a share between 0 and 1, not {self.utilization!r}")
-        for name in ("versions", "final", "invariants", "engine_settings"):
+        for name in ("versions", "final", "invariants", "engine_settings", "scenario", "prices"):
             value = getattr(self, name)
             if not isinstance(value, Mapping) or not all(isinstance(key, str) and key for key in value):
                 raise ResultsError(f"{name} must be a mapping with names as keys, not {value!r}")
@@ -108,11 +113,13 @@ class Manifest:
         """A manifest of exactly these keys.
 
         Raises:
-            ResultsError: A key is unknown, one but ``schema`` and ``reason`` is missing, or a value is
-                impossible.
+            ResultsError: A key is unknown, one without a default is missing, or a value is impossible.
         """
         known = {one.name for one in fields(cls)}
-        unknown, missing = sorted(set(mapping) - known), sorted(known - set(mapping) - {"schema", "reason"})
+        needed = {
+            one.name for one in fields(cls) if one.default is MISSING and one.default_factory is MISSING
+        }
+        unknown, missing = sorted(set(mapping) - known), sorted(needed - set(mapping))
         if unknown or missing:
             parts = [f"unknown: {', '.join(unknown)}"] * bool(unknown)
             parts += [f"missing: {', '.join(missing)}"] * bool(missing)
@@ -128,21 +135,28 @@ class Manifest:
         """The inverse of ``to_json``.
 
         Raises:
-            ResultsError: Not JSON, or not exactly a manifest of this version.
+            ResultsError: Not JSON, or not exactly a manifest of this version or of one that can be migrated.
         """
+        return cls.from_json_of(text)[0]
+
+    @classmethod
+    def from_json_of(cls, text: str) -> tuple[Manifest, int]:
+        """The same, with the version of the schema in which it was written."""
         try:
             data = json.loads(text)
         except ValueError as error:
             raise ResultsError(f"not valid JSON: {error}") from None
         if not isinstance(data, dict):
             raise ResultsError(f"a manifest is a JSON object, not a {type(data).__name__}")
-        version = data.get("schema", "missing")
-        if version != SCHEMA_VERSION:  # first of all: another version may have other keys
-            raise ResultsError(f"its schema is {version!r}; this simnet reads {SCHEMA_VERSION}")
+        version = data.get("schema")
+        data = migrated(data)  # first of all: another version has other keys
+        lacking = [name for name in ("scenario", "prices") if name not in data]
+        if lacking:
+            raise ResultsError(f"not the keys of a manifest (missing: {', '.join(lacking)})")
         for name in ("final", "invariants"):
             if isinstance(data.get(name), dict):
                 data[name] = {key: _decoded(value) for key, value in data[name].items()}
-        return cls.from_mapping(data)
+        return cls.from_mapping(data), int(version)
 
 
 def _number(name: str, value: Any) -> float:

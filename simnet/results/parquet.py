@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA_KEY = b"simnet_schema"
 
 TABLES: dict[str, dict[str, str]] = {
@@ -41,6 +41,17 @@ TABLES: dict[str, dict[str, str]] = {
     "faults": {"time": "f64", "node": "str", "event": "str", "cause": "str"},
 }
 """Table -> column -> type, in the order of the file; a question mark: may be null (it never happened)."""
+
+ALWAYS = ("metrics", "transfers", "spans")
+"""The tables that every run has, of any schema and whatever happened in it."""
+ADDED_TABLES = {"links": 2}
+"""The schema with which a table came; the others are of the first. Older runs have it without rows."""
+ADDED_COLUMNS = {
+    ("transfers", "mean_rate"): (2, None),
+    ("transfers", "bound_by"): (2, ""),
+    ("transfers", "bound"): (2, []),
+}
+"""The schema with which a column came, and what it says of older runs."""
 
 
 def schema(table: str) -> pa.Schema:
@@ -77,9 +88,16 @@ def encode(table: pa.Table) -> bytes:
 def read(path: Path, table: str) -> pd.DataFrame:
     """The Parquet file at ``path`` as a frame with exactly the columns of ``table``.
 
+    What a file of an older schema lacks is filled as ``ADDED_COLUMNS`` says.
+
     Raises:
         ResultsError: The file is missing or damaged, or is not a table of a schema that this simnet knows.
     """
+    return read_arrow(path, table).to_pandas()
+
+
+def read_arrow(path: Path, table: str) -> pa.Table:
+    """The same as an Arrow table."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -89,9 +107,16 @@ def read(path: Path, table: str) -> pd.DataFrame:
         raise ResultsError(f"{path} is missing: the run folder is not complete") from None
     except (pa.ArrowException, OSError) as error:
         raise ResultsError(f"{path} cannot be read as Parquet: {error}") from error
-    version = (data.schema.metadata or {}).get(SCHEMA_KEY, b"(none)").decode(errors="replace")
-    if version != str(SCHEMA_VERSION):
-        raise ResultsError(f"{path} has schema version {version}; this simnet reads version {SCHEMA_VERSION}")
+    text = (data.schema.metadata or {}).get(SCHEMA_KEY, b"(none)").decode(errors="replace")
+    if not text.isdigit() or not 1 <= int(text) <= SCHEMA_VERSION:
+        raise ResultsError(
+            f"{path} has schema version {text}; this simnet reads versions 1 to {SCHEMA_VERSION}"
+        )
+    for number, column in enumerate(TABLES[table]):
+        since, filling = ADDED_COLUMNS.get((table, column), (1, None))
+        if int(text) < since and column not in data.schema.names:
+            values = pa.array([filling] * data.num_rows, schema(table).field(number).type)
+            data = data.add_column(number, schema(table).field(number), values)
     if not data.schema.equals(schema(table)):
         raise ResultsError(f"{path} does not have the columns {', '.join(TABLES[table])}")
-    return data.to_pandas()
+    return data

@@ -20,10 +20,20 @@ from simnet.scenario.library import (
     network_names,
 )
 from simnet.scenario.links import LinkConfig, NetworkEvent, Varying
-from simnet.scenario.load import Document, SweepPoint, canonical, dump, load_file, load_network, load_text
+from simnet.scenario.load import (
+    Document,
+    SweepPoint,
+    canonical,
+    dump,
+    load_file,
+    load_network,
+    load_text,
+    stated,
+)
 from simnet.scenario.network import NetworkConfig, TopologyConfig
 from simnet.scenario.pipeline import PipelineConfig, StageCharge
 from simnet.scenario.plugins import load_plugin
+from simnet.scenario.prices import RunningCosts
 from simnet.scenario.schema import (
     AlgorithmEntry,
     ChargeAs,
@@ -69,6 +79,7 @@ __all__ = [
     "Positive",
     "PositiveInteger",
     "Problem",
+    "RunningCosts",
     "Scenario",
     "ScenarioError",
     "ServerConfig",
@@ -103,5 +114,6 @@ __all__ = [
     "read_device",
     "shown",
     "starter_text",
+    "stated",
     "validated",
 ]

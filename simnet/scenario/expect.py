@@ -52,6 +52,9 @@ class Measurements(Protocol):
     def availability(self, label: str) -> float:
         """Share of the time for which nodes were up, mean over them."""
 
+    def spent(self, label: str, quantity: str) -> float:
+        """What the run took of ``dollars`` or ``kwh``."""
+
 
 Value = Callable[[Measurements], float]
 
@@ -65,6 +68,8 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], Callable[..., float]]] = {
     "goodput": ((), lambda measured, label: measured.goodput(label)),
     "wasted": ((), lambda measured, label: measured.wasted(label)),
     "availability": ((), lambda measured, label: measured.availability(label)),
+    "dollars": ((), lambda measured, label: measured.spent(label, "dollars")),
+    "kwh": ((), lambda measured, label: measured.spent(label, "kwh")),
     "final": (("metric",), lambda measured, label, metric: measured.final(label, metric)),
     "time_to": (
         ("metric", "value"),
@@ -159,6 +164,8 @@ class Expectation:
     operators: tuple[str, ...]
     metrics: frozenset[str] = frozenset()
     """The recorded metrics that it asks for: `loss`, and those that it names."""
+    functions: frozenset[tuple[str, str]] = frozenset()
+    """The functions that it asks with, each with the algorithm's label."""
 
     def check(self, measured: Measurements) -> Outcome:
         """Compare what was measured; never raises but for what ``measured`` raises."""
@@ -206,6 +213,7 @@ class _Parser:
         self.text, self.labels, self.path = text, labels, path
         self.depth = 0
         self.metrics: set[str] = set()
+        self.functions: set[tuple[str, str]] = set()
         self.tokens = self._tokens()
         self.next = 0
 
@@ -260,7 +268,13 @@ class _Parser:
             self.unexpected("an operator or the end of the line")
         if not operators:
             self._fail(self.token.start, "nothing is compared", f"{one_of_symbols()} and a second side")
-        return Expectation(self.text.strip(), tuple(operands), tuple(operators), frozenset(self.metrics))
+        return Expectation(
+            self.text.strip(),
+            tuple(operands),
+            tuple(operators),
+            frozenset(self.metrics),
+            frozenset(self.functions),
+        )
 
     def operand(self) -> Operand:
         start = self.token.start
@@ -325,6 +339,7 @@ class _Parser:
         parameters, measure = _FUNCTIONS[name.text]
         self.need("(")
         label = self.name("an algorithm")
+        self.functions.add((name.text, label))
         arguments: list[str | Value] = []
         for parameter in parameters:
             self.need(",")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, mode
 
 from simnet.scenario.errors import ScenarioError, nearest
 from simnet.scenario.fields import Bandwidth, Number, Positive, Section
+from simnet.scenario.prices import NotNegative
 from simnet.units import BytesPerSecond, Seconds
 
 PositiveSeconds = Annotated[Seconds, Positive]
@@ -287,6 +288,10 @@ class LinkConfig(Section):
         None, description="What is added to the latency at random, for each message anew."
     )
     loss: Loss = Field(0.0, description="Probability that a packet is lost, from 0 to below 1.")
+    dollars_per_gb: NotNegative | None = Field(
+        None,
+        description="Price of a GB (1e9 bytes) that enters it; from a switch to a host is free.",
+    )
 
     @property
     def fatpipe(self) -> bool:

@@ -179,19 +179,20 @@ def canonical(scenario: Scenario, instead: Mapping[Path, str] | None = None) -> 
 
     ``instead`` are texts that take the place of the values at some paths.
     """
-    return _ordered(_stated(scenario, instead or {}))
+    return _ordered(stated(scenario, instead))
 
 
-def _stated(scenario: Scenario, instead: Mapping[Path, str]) -> dict[str, Any]:
-    stated: dict[str, Any] = scenario.model_dump(mode="json")
+def stated(scenario: Scenario, instead: Mapping[Path, str] | None = None) -> dict[str, Any]:
+    """What ``scenario`` says as plain JSON values, as `dump` writes it."""
+    said: dict[str, Any] = scenario.model_dump(mode="json")
     if scenario.faults == FaultsConfig():  # no faults are the same as no section
-        stated.pop("faults", None)
-    for path, text in instead.items():
-        place: Any = stated
+        said.pop("faults", None)
+    for path, text in (instead or {}).items():
+        place: Any = said
         for part in path[:-1]:
             place = place[part]
         place[path[-1]] = text
-    return stated
+    return said
 
 
 def _ordered(value: Any) -> Any:
@@ -212,5 +213,5 @@ def dump(scenario: Scenario, instead: Mapping[Path, str] | None = None) -> str:
     yaml.allow_unicode = True
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it None
     text = io.StringIO()
-    yaml.dump(_stated(scenario, instead or {}), text)
+    yaml.dump(stated(scenario, instead), text)
     return text.getvalue()

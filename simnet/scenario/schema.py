@@ -44,6 +44,7 @@ from simnet.scenario.interval import Interval
 from simnet.scenario.links import BandwidthValue
 from simnet.scenario.network import NetworkConfig
 from simnet.scenario.pipeline import PipelineConfig
+from simnet.scenario.prices import RunningCosts
 from simnet.scenario.source import Source
 from simnet.units import Bytes, Count, FlopsPerSecond, Seconds
 
@@ -92,6 +93,7 @@ class DeviceConfig(Section):
     attention_overhead: Annotated[Seconds, Field(ge=0)] | None = Field(
         None, description="The same for a fused attention; `operation_overhead` if not given."
     )
+    costs: RunningCosts | None = Field(None, description="What such a machine costs: dollars and watts.")
     description: str = Field("", description="For people: which machine this is, and how it was measured.")
 
 
@@ -127,6 +129,9 @@ class WorkerGroup(Section):
     downlink: BandwidthValue | None = Field(
         None, description="Bandwidth limit of what each of them receives."
     )
+    costs: RunningCosts | None = Field(
+        None, description="What each of them costs: dollars and watts; what is not given is the device's."
+    )
 
     @model_validator(mode="after")
     def _count_or_nodes(self) -> Self:
@@ -145,6 +150,9 @@ class ServerConfig(Section):
     speed: Annotated[Number, Field(gt=0)] = Field(1.0, description="Speed relative to the device.")
     uplink: BandwidthValue | None = Field(None, description="Bandwidth limit of what it sends.")
     downlink: BandwidthValue | None = Field(None, description="Bandwidth limit of what it receives.")
+    costs: RunningCosts | None = Field(
+        None, description="What it costs: dollars and watts; what is not given is the device's."
+    )
 
 
 class ChargeAs(Section):

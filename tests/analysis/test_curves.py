@@ -179,7 +179,13 @@ def test_what_cannot_be_drawn_is_refused(make_run: MakeRun) -> None:
         with pytest.raises(ValueError, match="width"):
             loss_figure([run], width=width)
     with pytest.raises(ValueError, match="axes"):
+        loss_figure([run], axes=[])
+    with pytest.raises(ValueError, match="band"):
+        loss_figure([run], band="wide")
+    with pytest.raises(ResultsError, match="no metric 'cost'"):
         loss_figure([run], axes=["cost"])
+    with pytest.raises(ResultsError, match=r"dollars cannot be told without dollars_per_hour"):
+        loss_figure([run], axes=["dollars"])
     with pytest.raises(ResultsError, match="accuracy"):
         loss_figure([run], "accuracy")
     with pytest.raises(ResultsError, match="no runs"):

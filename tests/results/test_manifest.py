@@ -12,8 +12,8 @@ from simnet.results import Manifest, ResultsError
 
 def test_json_has_exactly_the_documented_keys_sorted(manifest: Manifest, fields: dict[str, Any]) -> None:
     pairs = json.loads(manifest.to_json(), object_pairs_hook=list)
-    assert [key for key, _ in pairs] == sorted([*fields, "schema"])
-    assert json.loads(manifest.to_json())["schema"] == 2
+    assert [key for key, _ in pairs] == sorted([*fields, "schema", "scenario", "prices"])
+    assert json.loads(manifest.to_json())["schema"] == 3
     assert manifest.to_json().startswith('{\n  "algorithm": "diloco",\n')
 
 
@@ -44,7 +44,7 @@ def test_numbers_that_json_lacks_survive_as_valid_json(fields: dict[str, Any]) -
         ({"versions": {"simnet": "0"}}, "versions"),
         ({"final": {"loss": None}}, "final.loss"),
         ({"final": [2.5]}, "final"),
-        ({"schema": 3}, "schema"),
+        ({"schema": 4}, "schema"),
     ],
 )
 def test_impossible_values_are_refused_by_name(

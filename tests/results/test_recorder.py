@@ -104,7 +104,7 @@ def test_files_say_their_schema_and_nothing_of_their_surroundings(recorder: Reco
     for content in recorder.files().values():
         metadata = pq.read_metadata(io.BytesIO(content))
         assert set(metadata.metadata) <= {b"simnet_schema", b"ARROW:schema"}
-        assert metadata.metadata[b"simnet_schema"] == b"2"
+        assert metadata.metadata[b"simnet_schema"] == b"3"
 
 
 def test_an_empty_recorder_gives_empty_tables_with_all_columns() -> None:

@@ -14,6 +14,7 @@ from simnet.scenario.links import (
     Loss,
     Sharing,
 )
+from simnet.scenario.prices import NotNegative
 
 
 class PartialLink(BaseModel):
@@ -32,6 +33,9 @@ class PartialLink(BaseModel):
         None, description="What is added to its latency at random; network.link's if not given."
     )
     loss: Loss | None = Field(None, description="Fraction of packets lost; network.link's if not given.")
+    dollars_per_gb: NotNegative | None = Field(
+        None, description="Price of a GB that enters it; network.link's if not given."
+    )
 
     def on(self, link: LinkConfig | None, path: Sequence[str | int]) -> LinkConfig:
         """The whole link, on the grounds of `network.link`.

@@ -28,6 +28,7 @@ from simnet.network.shapes.shape import (
 from simnet.scenario import LinkConfig, ScenarioError, nearest, one_of
 from simnet.scenario.fields import Bandwidth, Number, PositiveInteger
 from simnet.scenario.links import Efficiency, JitterConfig, Loss, Sharing
+from simnet.scenario.prices import NotNegative
 from simnet.units import Seconds, UnitError, seconds
 
 
@@ -69,6 +70,9 @@ class WanLink(BaseModel):
         None, description="What is added to latencies; network.link's if not given."
     )
     loss: Loss | None = Field(None, description="Fraction of packets lost; network.link's if not given.")
+    dollars_per_gb: NotNegative | None = Field(
+        None, description="Price of a GB that leaves a site; network.link's if not given."
+    )
 
 
 Site = Annotated[
