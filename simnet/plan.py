@@ -1,11 +1,8 @@
 """From a scenario to runs that are ready to start: every part built and checked."""
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import torch
 from pydantic import BaseModel
@@ -13,6 +10,7 @@ from pydantic import BaseModel
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
 from simnet.compute import CostModel, Engine, Layout, TimingEngine, check_memory, count_gradient_flops
 from simnet.faults import build_faults
+from simnet.identity import identity
 from simnet.network import Topology, build_topology
 from simnet.network.kept_files import KeptFiles, kept_files
 from simnet.optim import Optimizer, OptimizerConfig
@@ -24,7 +22,6 @@ from simnet.scenario import (
     Problem,
     Scenario,
     ScenarioError,
-    canonical,
     load_plugin,
     nearest,
     one_of,
@@ -47,7 +44,7 @@ class Plan:
     """One run that is ready to start: everything has been checked."""
 
     scenario: Scenario
-    """The resolved scenario of this run alone: one algorithm, no sweep."""
+    """The resolved scenario of this run alone: one algorithm, no sweep, and its number of threads."""
     label: str
     method: Algorithm
     world: World
@@ -61,15 +58,8 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Identity of the run: hash of the resolved scenario, without what does not change its result.
-
-        What the files of the network say takes the place of their names.
-        """
-        stated = canonical(self.scenario, self.files.hashes)
-        for key in ("name", "description", "expect"):
-            stated.pop(key, None)
-        text = json.dumps([version("simnet"), stated], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Identity of the run: see :func:`simnet.identity.identity`."""
+        return identity(self.scenario, self.files)
 
 
 def plans(scenario: Scenario) -> list[Plan]:
@@ -112,6 +102,7 @@ def _plans(scenario: Scenario) -> list[Plan]:
             _check_stages(alone, method, index)
             world = _pipeline_world(alone, method, topology, task, optimizer)
         threads = _threads(scenario, world.task)
+        alone = alone.model_copy(update={"threads": threads})
         made.append(Plan(alone, entry.label, method, world, bound, device, threads, files))
     return made
 

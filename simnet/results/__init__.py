@@ -7,7 +7,7 @@
 """
 
 from simnet.results.errors import ResultsError
-from simnet.results.folder import check_writable, run_folder, write_run
+from simnet.results.folder import check_writable, run_files, run_folder, write_files, write_run
 from simnet.results.manifest import Manifest
 from simnet.results.recorder import Recorder
 from simnet.results.run import Run, higher_is_better, read_run, read_runs
@@ -21,6 +21,8 @@ __all__ = [
     "higher_is_better",
     "read_run",
     "read_runs",
+    "run_files",
     "run_folder",
+    "write_files",
     "write_run",
 ]
