@@ -80,12 +80,15 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
     return read_run(write_files(folder_of(plan, results), carry_out(plan, watch)))
 
 
-def carry_out(plan: Plan, watch: Watch | None = None) -> dict[str, bytes]:
+def carry_out(
+    plan: Plan, watch: Watch | None = None, recorder: Recorder | None = None
+) -> dict[str, bytes]:
     """Run one plan; gives what the files of its folder hold, by name.
 
-    Raises :class:`AlgorithmError`, `DeadlockError` and `InvariantError`.
+    What is recorded goes to `recorder`, if one is given. Raises :class:`AlgorithmError`, `DeadlockError` and
+    `InvariantError`.
     """
-    recorder = Recorder()
+    recorder = recorder or Recorder()
     with _torch_threads(plan.threads):
         started = time.perf_counter()
         engine = make_engine(plan)

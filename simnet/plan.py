@@ -73,10 +73,26 @@ def plans(scenario: Scenario) -> list[Plan]:
         raise ScenarioError(error.problems, error.source or scenario.source) from None
 
 
+def check_options(scenario: Scenario) -> None:
+    """Check the options of algorithms and optimizer, which takes next to no time.
+
+    Raises :class:`~simnet.scenario.ScenarioError`, which knows the scenario's file and lines.
+    """
+    try:
+        _optimizer(scenario)
+        _methods(scenario)
+    except ScenarioError as error:
+        raise ScenarioError(error.problems, error.source or scenario.source) from None
+
+
+def _methods(scenario: Scenario) -> list[Algorithm]:
+    return [_method(scenario, index, entry) for index, entry in enumerate(scenario.algorithms)]
+
+
 def _plans(scenario: Scenario) -> list[Plan]:
     device = _torch_device(scenario)
     optimizer = _optimizer(scenario)
-    methods = [_method(scenario, index, entry) for index, entry in enumerate(scenario.algorithms)]
+    methods = _methods(scenario)
     topologies = {
         served: build_topology(scenario, with_server=served) for served in map(_needs_server, methods)
     }
