@@ -80,9 +80,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
     return read_run(write_files(folder_of(plan, results), carry_out(plan, watch)))
 
 
-def carry_out(
-    plan: Plan, watch: Watch | None = None, recorder: Recorder | None = None
-) -> dict[str, bytes]:
+def carry_out(plan: Plan, watch: Watch | None = None, recorder: Recorder | None = None) -> dict[str, bytes]:
     """Run one plan; gives what the files of its folder hold, by name.
 
     What is recorded goes to `recorder`, if one is given. Raises :class:`AlgorithmError`, `DeadlockError` and

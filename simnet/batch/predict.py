@@ -73,7 +73,9 @@ def probe(
     rest = (last - first) * (1 - share) / (share - first_share)
     table_bytes = sum(table.nbytes for table in recorder.tables().values())
     file_bytes = sum(map(len, recorder.files().values()))
-    return Cost(last - began + rest, _peak_bytes() + table_bytes * (1 / share - 1), file_bytes / share, "probe")
+    return Cost(
+        last - began + rest, _peak_bytes() + table_bytes * (1 / share - 1), file_bytes / share, "probe"
+    )
 
 
 def _is_enough(error: BaseException | None) -> bool:

@@ -1,7 +1,7 @@
 """The runs of a batch: what each one is, where its folder will be, and whether it is there already."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class BatchRun:
     document: int
     """Which of the batch's documents it belongs to, counted from 0."""
     point: Mapping[str, Any]
-    """The values of the sweep that make it."""
+    """The values of the sweep that make it; of a run at several points, those that they share."""
     digest: str
     """What it is: see :func:`simnet.identity.identity`."""
     folder: Path
@@ -73,7 +73,12 @@ def batch_runs(documents: Iterable[Document], results: Path) -> list[BatchRun]:
                     )
                     digest = identity(alone, files)
                     folder = run_folder(results, scenario.name, entry.label, digest)
-                    runs.setdefault(folder, BatchRun(alone, number, point, digest, folder))
+                    known = runs.get(folder)
+                    if known is not None:
+                        shared = {key: value for key, value in known.point.items() if point.get(key) == value}
+                        runs[folder] = replace(known, point=shared)
+                    else:
+                        runs[folder] = BatchRun(alone, number, point, digest, folder)
             except OSError as error:
                 message = f"{error.filename} cannot be read: {(error.strerror or str(error)).lower()}"
                 raise ScenarioError([Problem((), message)], scenario.source) from None

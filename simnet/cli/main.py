@@ -5,7 +5,19 @@ import warnings
 
 import typer
 
-from simnet.cli import calibrate, check, init, listing, plot, run, schema, topology, transfers, validate
+from simnet.cli import (
+    batch,
+    calibrate,
+    check,
+    init,
+    listing,
+    plot,
+    run,
+    schema,
+    topology,
+    transfers,
+    validate,
+)
 
 app = typer.Typer(
     name="simnet",
@@ -18,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("batch")(batch.batch)
 app.command("check")(check.check)
 app.command("validate")(validate.validate)
 app.command("topology")(topology.topology)
