@@ -1,4 +1,4 @@
-"""Batches of small runs, with a method of the tests' own that misbehaves when it is told to."""
+"""Files of small scenarios for batches."""
 
 import copy
 from collections.abc import Callable
@@ -7,54 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-
-from simnet.batch import Batch, BatchRun, Ended, LocalEngine, Report, Standing, carry_out_batch, survey
-from simnet.scenario import Document, load_file
-
-METHOD = '''
-import os, signal, time
-from simnet import Algorithm, Node
-
-class Mine(Algorithm):
-    """Local steps, and what the test wants."""
-
-    pause: float = 0.0
-    then: str = ""
-    log: str = ""
-
-    async def worker(self, node: Node) -> None:
-        while node.running:
-            await node.train(1)
-            if node.rank == 0:
-                time.sleep(self.pause)
-        if node.rank == 0 and self.log:
-            with open(self.log, "a") as file:
-                print("ran", file=file)
-        if self.then == "fail":
-            raise RuntimeError("the method gives up")
-        if self.then == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-'''
-
-
-class Notes:
-    """Remembers what a batch told."""
-
-    def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.stood: list[Standing] = []
-        self.outcomes: dict[str, Ended] = {}
-
-    def began(self, run: BatchRun) -> None:
-        self.begun.append(run.title)
-
-    def stands(self, run: BatchRun, standing: Standing) -> None:
-        self.stood.append(standing)
-
-    def ended(self, run: BatchRun, ended: Ended) -> None:
-        assert run.title not in self.outcomes, "told twice"
-        self.outcomes[run.title] = ended
-
+from small_batches import METHOD
 
 MakeFile = Callable[..., Path]
 
@@ -71,14 +24,3 @@ def scenario_file(small: Callable[..., dict[str, Any]], tmp_path: Path) -> MakeF
         return file
 
     return make
-
-
-def carried_out(
-    files: Path | list[Path], results: Path, jobs: int = 2, retry: bool = False
-) -> tuple[Batch, Report, Notes]:
-    """A batch of these files on the local engine."""
-    documents: list[Document] = [load_file(file) for file in ([files] if isinstance(files, Path) else files)]
-    batch = survey(documents, results, retry)
-    report, notes = Report(batch), Notes()
-    carry_out_batch(batch, LocalEngine(jobs), report, notes)
-    return batch, report, notes
