@@ -10,6 +10,7 @@ from simnet.cli.options import Overrides, Results
 
 if TYPE_CHECKING:
     from simnet.batch import Batch, Engine
+    from simnet.batch.predict import Cost
     from simnet.scenario import Document
 
 
@@ -87,7 +88,7 @@ def batch(
         with watching(planned) as watcher:
             carry_out_batch(
                 planned,
-                _engine(engine, planned, jobs, address, deliver, slurm_options or ()),
+                _engine(engine, planned, results, jobs, address, deliver, slurm_options or ()),
                 report,
                 watcher,
             )
@@ -113,6 +114,7 @@ def _to_do(planned: "Batch", documents: "list[Document]") -> "list[Document]":
 def _engine(
     name: EngineName,
     planned: "Batch",
+    results: Path,
     jobs: int,
     address: str | None,
     deliver: str,
@@ -126,4 +128,32 @@ def _engine(
         raise typer.BadParameter("--slurm is for --engine slurm")
     if name is EngineName.local:
         return LocalEngine(jobs)
-    raise typer.BadParameter("not yet")
+    try:
+        costs = _costs(planned, jobs)
+        if name is EngineName.ray:
+            from simnet.batch.on_ray import RayEngine
+
+            return RayEngine(address, deliver, costs)
+        from simnet.batch.on_slurm import SlurmEngine
+
+        options = dict(_pair(text) for text in slurm)
+        return SlurmEngine(results, jobs, options, costs, options.pop("cluster", "slurm"))
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(f'not installed: pip install "simnet[{name}]" ({error})') from None
+    except RuntimeError as error:  # submitit finds no Slurm
+        raise typer.BadParameter(str(error)) from None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise typer.BadParameter(f"not KEY=VALUE: {text}", param_hint="--slurm")
+    return key, value
+
+
+def _costs(planned: "Batch", jobs: int) -> "dict[Path, Cost]":
+    """What runs need, from one probe of each method on this machine; without those that cannot run here."""
+    from simnet.batch.predict import Cost, predict
+
+    found = predict(planned.to_do, jobs, most=1)
+    return {run.folder: cost for run, cost in found if isinstance(cost, Cost)}
