@@ -1,6 +1,7 @@
 """The engine of a Ray cluster: a task per run, retried by Ray where a machine dies."""
 
 import json
+import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -21,6 +22,7 @@ DRIVER, SHARED = "driver", "shared"
 RETRIES = 3
 """How often Ray tries a run again whose machine or process died."""
 
+POLL_SECONDS = 0.5
 AHEAD = 2.0
 """Runs that Ray knows of, as a multiple of those that fit on the cluster."""
 
@@ -30,17 +32,19 @@ class RayEngine:
 
     ``deliver`` says where results go: ``driver``, they come back and are written here; ``shared``, the task
     writes them into the results folder, which all machines see; else a URL that fsspec knows. ``costs`` are
-    predictions by run folder, from which tasks ask for memory.
+    predictions by run folder, from which tasks ask for memory. Raises `ConnectionError` where there is no
+    cluster.
     """
 
     def __init__(self, address: str | None, deliver: str, costs: Mapping[Path, Cost]) -> None:
-        self._address, self._deliver, self._costs = address, deliver, costs
+        self._deliver, self._costs = deliver, costs
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            new = {"include_dashboard": False} if address is None else {}
+            ray.init(address=address, log_to_driver=False, **new)
 
     def carry_out(self, tasks: Sequence[Task]) -> Generator[Event]:
         """See :class:`~simnet.batch.engine.Engine`. Nothing is told between beginning and end."""
-        ours = not ray.is_initialized()
-        if ours:
-            ray.init(address=self._address, log_to_driver=False, include_dashboard=False)
         waiting, flying = list(tasks), dict[Any, tuple[Task, ExitStack]]()
         try:
             while waiting or flying:
@@ -58,9 +62,10 @@ class RayEngine:
                         continue
                     flying[self._submit(task)] = task, held
                 waiting += busy
-                if not flying and not busy:
+                if not flying:
+                    time.sleep(POLL_SECONDS if busy else 0.0)
                     continue
-                ready, _ = ray.wait(list(flying), num_returns=1, timeout=0.5) if flying else ([], [])
+                ready, _ = ray.wait(list(flying), num_returns=1, timeout=POLL_SECONDS)
                 for reference in ready:
                     task, held = flying.pop(reference)
                     with held:
@@ -73,7 +78,7 @@ class RayEngine:
             for reference, (_, held) in flying.items():
                 ray.cancel(reference, force=True)
                 held.close()
-            if ours:
+            if self._ours:
                 ray.shutdown()
 
     @property

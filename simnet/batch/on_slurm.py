@@ -62,6 +62,7 @@ class SlurmEngine:
                         waiting.append(task)
                         continue
                     if task.run.folder not in begun:
+                        begun.add(task.run.folder)
                         yield task, None
                     yield task, ended
                 for job, task in flying.items():

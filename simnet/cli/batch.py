@@ -85,13 +85,9 @@ def batch(
     report = Report(planned)
     interrupted = False
     try:
+        chosen = _engine(engine, planned, results, jobs, address, deliver, slurm_options or ())
         with watching(planned) as watcher:
-            carry_out_batch(
-                planned,
-                _engine(engine, planned, results, jobs, address, deliver, slurm_options or ()),
-                report,
-                watcher,
-            )
+            carry_out_batch(planned, chosen, report, watcher)
     except KeyboardInterrupt:
         interrupted = True
     if as_json:
@@ -140,7 +136,7 @@ def _engine(
         return SlurmEngine(results, jobs, options, costs, options.pop("cluster", "slurm"))
     except ModuleNotFoundError as error:
         raise typer.BadParameter(f'not installed: pip install "simnet[{name}]" ({error})') from None
-    except RuntimeError as error:  # submitit finds no Slurm
+    except (RuntimeError, ConnectionError) as error:  # there is no Slurm, no Ray
         raise typer.BadParameter(str(error)) from None
 
 
