@@ -15,8 +15,12 @@ class Mine(Algorithm):
     pause: float = 0.0
     then: str = ""
     log: str = ""
+    begin_log: str = ""
 
     async def worker(self, node: Node) -> None:
+        if node.rank == 0 and self.begin_log:
+            with open(self.begin_log, "a") as file:
+                print(os.getppid(), file=file)
         while node.running:
             await node.train(1)
             if node.rank == 0:

@@ -40,34 +40,40 @@ def cluster():
 
 
 class KillsANode(Notes):
-    """Kills one of the machines when the first run has ended and others are going on."""
+    """Kills a machine when a run has ended and another one is going on there."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, begin_log: Path) -> None:
         super().__init__()
-        self.cluster = cluster
-        self.killed_at: float | None = None
+        self.cluster, self.begin_log = cluster, begin_log
+        self.killed = False
 
     def ended(self, run, ended: Ended) -> None:
         super().ended(run, ended)
-        if self.killed_at is None:
-            self.killed_at = time.monotonic()
-            node = sorted(self.cluster.worker_nodes, key=lambda node: node.node_id)[0]
-            self.cluster.remove_node(node, allow_graceful=False)
+        if self.killed:
+            return
+        raylets = {node.all_processes["raylet"][0].process.pid: node for node in self.cluster.worker_nodes}
+        before = len(self.begin_log.read_text().split()) if self.begin_log.exists() else 0
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            begun = self.begin_log.read_text().split() if self.begin_log.exists() else []
+            if len(begun) > before:
+                self.killed = True
+                self.cluster.remove_node(raylets[int(begun[-1])], allow_graceful=False)
+                return
+            time.sleep(0.01)
 
 
-@pytest.fixture
-def file(scenario_file):
-    mine = {"name": "mine:Mine", "pause": 0.05}
-    return scenario_file({"algorithms": ["allreduce", mine]}, sweep={"seeds": 3})
-
-
-def test_results_come_back_from_a_cluster_that_loses_a_machine(cluster, file, tmp_path):
+def test_results_come_back_from_a_cluster_that_loses_a_machine(cluster, scenario_file, tmp_path):
+    log = tmp_path / "begun"
+    mine = {"name": "mine:Mine", "pause": 0.2, "begin_log": str(log)}
+    file = scenario_file({"algorithms": ["allreduce", mine]}, sweep={"seeds": 3})
     batch = survey([load_file(file)], tmp_path / "ray")
-    report, notes = Report(batch), KillsANode(cluster)
+    report, notes = Report(batch), KillsANode(cluster, log)
     carry_out_batch(batch, RayEngine(None, "driver", {}), report, notes)
     cluster.add_node(num_cpus=1)
-    assert notes.killed_at is not None
     assert report.all_fine, report.failed
+    assert notes.killed
+    assert len(log.read_text().split()) == 4  # three runs, one of them a second time
     carried_out(file, tmp_path / "local")
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
     assert survey([load_file(file)], tmp_path / "ray").to_do == ()
@@ -96,7 +102,8 @@ def test_tasks_write_into_a_shared_folder_or_to_a_url(cluster, scenario_file, tm
     assert not report.seconds
 
 
-def test_the_local_engine_imports_neither_ray_nor_submitit_nor_torch(file, tmp_path):
+def test_the_local_engine_imports_neither_ray_nor_submitit_nor_torch(scenario_file, tmp_path):
+    file = scenario_file()
     code = f"""
 import sys
 from small_batches import carried_out
