@@ -56,8 +56,9 @@ def throughput(runs: int, steps: int, jobs: list[int]) -> None:
         overhead = (number * seconds - simulated) / len(made)
         rates[number] = len(made) / seconds
         print(
-            f"--jobs {number}: {len(made)} runs in {seconds:6.1f} s, {rates[number]:5.2f} runs/s; a run simulates "
-            f"for {simulated / len(made):.3f} s and costs {overhead:.3f} s besides (goal: under 0.3 s)",
+            f"--jobs {number}: {len(made)} runs in {seconds:6.1f} s, {rates[number]:5.2f} runs/s; a run "
+            f"simulates for {simulated / len(made):.3f} s and costs {overhead:.3f} s besides "
+            "(goal: under 0.3 s)",
             flush=True,
         )
     if {1, 2} <= set(rates):
@@ -95,15 +96,15 @@ def predictions(names: list[str]) -> None:
         seconds, memory, disk = found["whole"]
         ratios.append((cost.seconds / seconds, cost.memory_bytes / memory, cost.disk_bytes / disk))
         print(
-            f"{run.title:40s} {cost.how:10s} predicted/real: time {cost.seconds:7.2f}/{seconds:7.2f} s, memory "
+            f"{run.title:40s} {cost.how:10s} predicted/real: "
+            f"time {cost.seconds:7.2f}/{seconds:7.2f} s, memory "
             f"{cost.memory_bytes / 1e6:6.0f}/{memory / 1e6:6.0f} MB, disk "
             f"{cost.disk_bytes / 1e3:8.0f}/{disk / 1e3:8.0f} kB",
             flush=True,
         )
     for name, column in zip(("time", "memory", "disk"), zip(*ratios, strict=True), strict=True):
-        print(
-            f"{name}: predicted / real {min(column):.2f} to {max(column):.2f}, median {statistics.median(column):.2f}"
-        )
+        middle = statistics.median(column)
+        print(f"{name}: predicted / real {min(column):.2f} to {max(column):.2f}, median {middle:.2f}")
 
 
 def main() -> None:
