@@ -40,8 +40,8 @@ class RayEngine:
         self._deliver, self._costs = deliver, costs
         self._ours = not ray.is_initialized()
         if self._ours:
-            new = {"include_dashboard": False} if address is None else {}
-            ray.init(address=address, log_to_driver=False, **new)
+            dashboard = False if address is None else None  # an existing cluster has one or not
+            ray.init(address=address, log_to_driver=False, include_dashboard=dashboard)
 
     def carry_out(self, tasks: Sequence[Task]) -> Generator[Event]:
         """See :class:`~simnet.batch.engine.Engine`. Nothing is told between beginning and end."""

@@ -104,7 +104,7 @@ class Pool:
                 return
             for ready in wait(list(busy)):
                 worker = busy[ready]  # type: ignore[index]  # what was given to wait
-                call = worker.call
+                call: Any = worker.call
                 yield call, self._heard(worker)
 
     def _busy(self) -> dict[Connection, "_Worker"]:

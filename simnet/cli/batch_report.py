@@ -33,8 +33,8 @@ def print_report(report: "Report") -> None:
         typer.echo(f"warning: {text}", err=True)
     titles = {run.folder: run.title for run in batch.runs}
     for folder, message in report.failed.items():
-        before = "" if folder not in batch.failed else " (before; --retry tries again)"
-        typer.echo(f"\nfailed{before}: {titles[folder]}\n    {message.replace(chr(10), chr(10) + '    ')}")
+        when = "" if folder not in batch.failed else " (before; --retry tries again)"
+        typer.echo(f"\nfailed{when}: {titles[folder]}\n    {message.replace(chr(10), chr(10) + '    ')}")
     places = dict.fromkeys(run.folder.parent for run in batch.runs)
     typer.echo("")
     for place in places:
