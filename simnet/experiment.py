@@ -15,7 +15,16 @@ import numpy
 import torch
 
 from simnet.plan import Plan, make_engine, plans
-from simnet.results import Manifest, Recorder, Run, check_writable, read_run, run_folder, write_run
+from simnet.results import (
+    Manifest,
+    Recorder,
+    Run,
+    check_writable,
+    read_run,
+    run_files,
+    run_folder,
+    write_files,
+)
 from simnet.runtime.prices import prices_of
 from simnet.runtime.simulated import SimulatedRun
 from simnet.runtime.world import Progress
@@ -70,7 +79,16 @@ def folder_of(plan: Plan, results: str | Path) -> Path:
 
 def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = None) -> Run:
     """Run one plan and write its folder, whole or not at all."""
-    recorder = Recorder()
+    return read_run(write_files(folder_of(plan, results), carry_out(plan, watch)))
+
+
+def carry_out(plan: Plan, watch: Watch | None = None, recorder: Recorder | None = None) -> dict[str, bytes]:
+    """Run one plan; gives what the files of its folder hold, by name.
+
+    What is recorded goes to `recorder`, if one is given. Raises :class:`AlgorithmError`, `DeadlockError` and
+    `InvariantError`.
+    """
+    recorder = recorder or Recorder()
     with _torch_threads(plan.threads):
         started = time.perf_counter()
         engine = make_engine(plan)
@@ -111,8 +129,7 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
         prices=prices_of(plan.world, "server" in plan.method.roles()),
     )
     text, kept = dump(plan.scenario, plan.files.places), plan.files.by_place
-    folder = write_run(folder_of(plan, results), recorder, text, manifest, kept)
-    return read_run(folder)
+    return run_files(recorder, text, manifest, kept)
 
 
 @dataclass(frozen=True)

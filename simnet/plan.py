@@ -1,11 +1,8 @@
 """From a scenario to runs that are ready to start: every part built and checked."""
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import torch
 from pydantic import BaseModel
@@ -15,6 +12,7 @@ from simnet.algorithms.attackable import check_attacks
 from simnet.compute import CostModel, Engine, Layout, TimingEngine, check_memory, count_gradient_flops
 from simnet.faults import build_faults
 from simnet.faults.poisoned import poisoned
+from simnet.identity import identity
 from simnet.network import Topology, build_topology
 from simnet.network.kept_files import KeptFiles, kept_files
 from simnet.optim import Optimizer, OptimizerConfig
@@ -27,7 +25,6 @@ from simnet.scenario import (
     Problem,
     Scenario,
     ScenarioError,
-    canonical,
     load_plugin,
     nearest,
     one_of,
@@ -50,7 +47,7 @@ class Plan:
     """One run that is ready to start: everything has been checked."""
 
     scenario: Scenario
-    """The resolved scenario of this run alone: one algorithm, no sweep."""
+    """The resolved scenario of this run alone: one algorithm, no sweep, and its number of threads."""
     label: str
     method: Algorithm
     world: World
@@ -64,15 +61,8 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Identity of the run: hash of the resolved scenario, without what does not change its result.
-
-        What the files of the network say takes the place of their names.
-        """
-        stated = canonical(self.scenario, self.files.hashes)
-        for key in ("name", "description", "expect"):
-            stated.pop(key, None)
-        text = json.dumps([version("simnet"), stated], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Identity of the run: see :func:`simnet.identity.identity`."""
+        return identity(self.scenario, self.files)
 
 
 def plans(scenario: Scenario) -> list[Plan]:
@@ -86,10 +76,26 @@ def plans(scenario: Scenario) -> list[Plan]:
         raise ScenarioError(error.problems, error.source or scenario.source) from None
 
 
+def check_options(scenario: Scenario) -> None:
+    """Check the options of algorithms and optimizer, which takes next to no time.
+
+    Raises :class:`~simnet.scenario.ScenarioError`, which knows the scenario's file and lines.
+    """
+    try:
+        _optimizer(scenario)
+        _methods(scenario)
+    except ScenarioError as error:
+        raise ScenarioError(error.problems, error.source or scenario.source) from None
+
+
+def _methods(scenario: Scenario) -> list[Algorithm]:
+    return [_method(scenario, index, entry) for index, entry in enumerate(scenario.algorithms)]
+
+
 def _plans(scenario: Scenario) -> list[Plan]:
     device = _torch_device(scenario)
     optimizer = _optimizer(scenario)
-    methods = [_method(scenario, index, entry) for index, entry in enumerate(scenario.algorithms)]
+    methods = _methods(scenario)
     topologies = {
         served: build_topology(scenario, with_server=served) for served in map(_needs_server, methods)
     }
@@ -120,6 +126,7 @@ def _plans(scenario: Scenario) -> list[Plan]:
             world = _pipeline_world(alone, method, topology, task, optimizer)
         check_expected_prices(scenario, entry.label, prices_of(world, _needs_server(method)))
         threads = _threads(scenario, world.task)
+        alone = alone.model_copy(update={"threads": threads})
         made.append(Plan(alone, entry.label, method, world, bound, device, threads, files))
     return made
 

@@ -6,6 +6,7 @@ import warnings
 import typer
 
 from simnet.cli import (
+    batch,
     calibrate,
     check,
     init,
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("batch")(batch.batch)
 app.command("check")(check.check)
 app.command("validate")(validate.validate)
 app.command("topology")(topology.topology)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from simnet.experiment import Watch
 from simnet.runtime.world import Progress as State
+from simnet.runtime.world import done_share
 from simnet.scenario import Document, StopConfig
 from simnet.units import format_seconds
 
@@ -32,18 +33,6 @@ def watching(document: Document) -> Iterator[Watch]:
     except KeyboardInterrupt:
         console.print("interrupted: the unfinished run was not written", highlight=False)
         raise typer.Exit(130) from None
-
-
-def done_share(stop: StopConfig, state: State) -> float:
-    """How much of the run is behind us, 0 to 1, by whichever of its limits is nearest."""
-    shares = [0.0]
-    if stop.time is not None:
-        shares.append(state.virtual_seconds / stop.time)
-    if stop.steps is not None:
-        shares.append(state.steps / stop.steps)
-    if stop.bytes is not None:
-        shares.append(state.bytes_sent / stop.bytes)
-    return min(1.0, max(shares))
 
 
 def _bars(console: Console) -> Progress:

@@ -9,7 +9,7 @@
 from simnet.results.columns import frame
 from simnet.results.errors import ResultsError
 from simnet.results.filters import is_filter, parse_filter, select
-from simnet.results.folder import check_writable, run_folder, write_run
+from simnet.results.folder import check_writable, run_files, run_folder, write_files, write_run
 from simnet.results.manifest import Manifest
 from simnet.results.query import query
 from simnet.results.recorder import Recorder
@@ -31,7 +31,9 @@ __all__ = [
     "read_run",
     "read_runs",
     "remove_run",
+    "run_files",
     "run_folder",
     "select",
+    "write_files",
     "write_run",
 ]

@@ -52,20 +52,39 @@ def write_run(
     manifest: Manifest | Mapping[str, Any],
     beside: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write a run to ``folder`` (parents are made) and return ``folder``.
+    """Write a run to ``folder`` (parents are made) and return ``folder``: `run_files`, then `write_files`.
 
-    ``beside`` are files that ``scenario_yaml`` names, by their path in ``folder``.
+    Raises what they raise.
+    """
+    return write_files(folder, run_files(recorder, scenario_yaml, manifest, beside))
+
+
+def run_files(
+    recorder: Recorder,
+    scenario_yaml: str,
+    manifest: Manifest | Mapping[str, Any],
+    beside: Mapping[str, bytes] | None = None,
+) -> dict[str, bytes]:
+    """What the files of a run's folder hold, by their path in it.
+
+    ``beside`` are files that ``scenario_yaml`` names. Raises `ResultsError` if the manifest is not one.
+    """
+    record = manifest if isinstance(manifest, Manifest) else Manifest.from_mapping(manifest)
+    contents = {"scenario.yaml": scenario_yaml.encode(), **(beside or {}), **recorder.files()}
+    contents["manifest.json"] = record.to_json().encode()
+    return contents
+
+
+def write_files(folder: Path | str, contents: Mapping[str, bytes]) -> Path:
+    """Write the files of a run (see `run_files`) to ``folder``, whose parents are made, and return it.
 
     A complete run that is already there is replaced: moved aside, then deleted once the new one is in place.
     After any failure, an interrupt included, there is what there was before.
 
     Raises:
-        ResultsError: The manifest is not one; ``folder`` holds something that is not a run; the disk is full
-            (with bytes needed and free), the place is not writable, or any other ``OSError``.
+        ResultsError: ``folder`` holds something that is not a run; the disk is full (with bytes needed and
+            free), the place is not writable, or any other ``OSError``.
     """
-    record = manifest if isinstance(manifest, Manifest) else Manifest.from_mapping(manifest)
-    contents = {"scenario.yaml": scenario_yaml.encode(), **(beside or {}), **recorder.files()}
-    contents["manifest.json"] = record.to_json().encode()
     with _explained(Path(folder), sum(len(content) for content in contents.values())):
         _replace_folder(Path(os.path.realpath(folder)), contents)
     return Path(folder)

@@ -9,7 +9,7 @@ from simnet.faults import NO_FAULTS, Faults
 from simnet.network import Topology
 from simnet.runtime.node import Node
 from simnet.runtime.pipeline_world import PipelineWorld
-from simnet.scenario import Scenario
+from simnet.scenario import Scenario, StopConfig
 from simnet.tasks import Task
 
 
@@ -61,3 +61,15 @@ class Progress:
     worker_steps: int
     bytes_sent: float
     loss: float
+
+
+def done_share(stop: StopConfig, state: Progress) -> float:
+    """How much of the run is behind us, 0 to 1, by whichever of its limits is nearest."""
+    shares = [0.0]
+    if stop.time is not None:
+        shares.append(state.virtual_seconds / stop.time)
+    if stop.steps is not None:
+        shares.append(state.steps / stop.steps)
+    if stop.bytes is not None:
+        shares.append(state.bytes_sent / stop.bytes)
+    return min(1.0, max(shares))

@@ -94,7 +94,7 @@ _ARITHMETIC: dict[str, Callable[[float, float], float]] = {
     "*": operator.mul,
     "/": _divide,
 }
-_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -120,7 +120,7 @@ class Comparison:
         sides = self.left_value, self.right_value
         if any(map(math.isnan, sides)) or (math.isinf(sides[0]) and sides[0] == sides[1]):
             return False
-        return _COMPARISONS[self.operator](*sides)
+        return COMPARISONS[self.operator](*sides)
 
     def __str__(self) -> str:
         sides = [
@@ -182,7 +182,7 @@ def parse_expectation(text: str, labels: Collection[str] | None, path: Path = ("
 
     Raises `ScenarioError` at ``path`` with the column of what is wrong.
     """
-    return _Parser(text, labels, path).line()
+    return LineParser(text, labels, path).line()
 
 
 @dataclass(frozen=True)
@@ -206,8 +206,11 @@ _TOKENS = re.compile(
 _DEEPEST = 50
 
 
-class _Parser:
+class LineParser:
     """Recursive descent over one line."""
+
+    example = "a comparison such as time(a) < 2 * time(b)"
+    operands = "a number or a function such as time_to_loss(algorithm, 2.6)"
 
     def __init__(self, text: str, labels: Collection[str] | None, path: Path) -> None:
         self.text, self.labels, self.path = text, labels, path
@@ -224,9 +227,7 @@ class _Parser:
             match = _TOKENS.match(self.text, position)
             if match is None or match.lastgroup is None:
                 start = position + len(self.text[position:]) - len(self.text[position:].lstrip())
-                self._fail(
-                    start, f"unexpected {self.text[start]!r}", "a comparison such as time(a) < 2 * time(b)"
-                )
+                self._fail(start, f"unexpected {self.text[start]!r}", self.example)
             tokens.append(_Token(match.lastgroup, match[match.lastgroup], *match.span(match.lastgroup)))
             position = match.end()
         return tokens
@@ -242,6 +243,7 @@ class _Parser:
 
     @property
     def token(self) -> _Token:
+        """The next token."""
         return self.tokens[self.next]
 
     def take(self, *symbols: str) -> str:
@@ -252,16 +254,19 @@ class _Parser:
         return ""
 
     def need(self, symbol: str) -> None:
+        """Take ``symbol``, which must be next."""
         if not self.take(symbol):
             self.unexpected(f"`{symbol}`")
 
     def unexpected(self, expected: str) -> NoReturn:
+        """Raise `ScenarioError` at the next token."""
         what = "the line ends" if self.token.kind == "end" else f"unexpected `{self.token.text}`"
         self._fail(self.token.start, what, expected)
 
     def line(self) -> Expectation:
+        """A whole line."""
         operands, operators = [self.operand()], []
-        while symbol := self.take(*_COMPARISONS):
+        while symbol := self.take(*COMPARISONS):
             operators.append(symbol)
             operands.append(self.operand())
         if self.token.kind != "end":
@@ -277,23 +282,27 @@ class _Parser:
         )
 
     def operand(self) -> Operand:
+        """One side of a comparison."""
         start = self.token.start
         value = self.sum()
         return Operand(self.text[start : self.tokens[self.next - 1].end], value)
 
     def sum(self) -> Value:
+        """Products, added and subtracted."""
         value = self.product()
         while symbol := self.take("+", "-"):
             value = _combined(_ARITHMETIC[symbol], value, self.product())
         return value
 
     def product(self) -> Value:
+        """Factors, multiplied and divided."""
         value = self.factor()
         while symbol := self.take("*", "/"):
             value = _combined(_ARITHMETIC[symbol], value, self.factor())
         return value
 
     def factor(self) -> Value:
+        """A number, a call, or a sum in parentheses."""
         self.depth += 1
         if self.depth > _DEEPEST:
             self._fail(self.token.start, f"nested more than {_DEEPEST} deep")
@@ -313,9 +322,10 @@ class _Parser:
             return self.number()
         if self.token.kind == "name":
             return self.call()
-        return self.unexpected("a number or a function such as time_to_loss(algorithm, 2.6)")
+        return self.unexpected(self.operands)
 
     def number(self) -> Value:
+        """A number or a quantity."""
         token = self.token
         self.next += 1
         try:
@@ -329,6 +339,7 @@ class _Parser:
         return lambda measured: value
 
     def call(self) -> Value:
+        """A function of an algorithm."""
         name = self.token
         if name.text not in _FUNCTIONS:
             expected = f"one of {', '.join(_FUNCTIONS)}"
@@ -357,6 +368,7 @@ class _Parser:
         return value
 
     def name(self, what: str) -> str:
+        """A bare or quoted name of ``what``."""
         token = self.token
         if token.kind not in ("name", "string"):
             self.unexpected(f"{what}, in quotes if it does not start with a letter")
@@ -373,7 +385,7 @@ _MANTISSA = re.compile(r"^(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 def one_of_symbols() -> str:
     """The comparison operators, for errors."""
-    return f"one of {' '.join(_COMPARISONS)}"
+    return f"one of {' '.join(COMPARISONS)}"
 
 
 def _combined(operation: Callable[[float, float], float], left: Value, right: Value) -> Value:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
+from simnet.scenario.axes import swept_keys
 from simnet.scenario.device_files import with_device_files
 from simnet.scenario.errors import Path, Problem, ScenarioError, describe
 from simnet.scenario.faults import FaultsConfig
@@ -138,7 +139,7 @@ def _checked(mapping: dict[str, Any], source: Source) -> tuple[SweepPoint, ...]:
         points = expand(mapping)
     except ScenarioError as error:
         problems += error.problems
-        broken = list(mapping["sweep"]) if isinstance(mapping["sweep"], dict) else []
+        broken = swept_keys(mapping["sweep"]) if isinstance(mapping["sweep"], dict) else []
         points = [Point({}, {key: value for key, value in mapping.items() if key != "sweep"}, {})]
     scenarios = []
     used: dict[Path, Source] = {}

@@ -25,11 +25,11 @@ def load_plugin(spec: str, base: Path | None, path: Sequence[str | int]) -> obje
             path, "not module:attribute", given=spec, expected="a name such as my_method:MyMethod"
         )
     module_name, attribute = spec.split(":")
-    beside = base / f"{module_name.replace('.', '/')}.py" if base else None
-    if beside and beside.is_file():
-        module = _from_file(beside, spec, path)
+    found = file_beside(module_name, base)
+    if found is not None:
+        module = _from_file(found, spec, path)
     else:
-        module = _installed(module_name, beside, spec, path)
+        module = _installed(module_name, _beside(module_name, base), spec, path)
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise ScenarioError.at(
@@ -39,6 +39,16 @@ def load_plugin(spec: str, base: Path | None, path: Sequence[str | int]) -> obje
             suggestion=f"{module_name}:{near}" if (near := nearest(attribute, public)) else "",
         )
     return getattr(module, attribute)
+
+
+def file_beside(module: str, base: Path | None) -> Path | None:
+    """The file of ``module`` in the folder ``base``, if there is one: it comes before an installed module."""
+    beside = _beside(module, base)
+    return beside if beside is not None and beside.is_file() else None
+
+
+def _beside(module: str, base: Path | None) -> Path | None:
+    return base / f"{module.replace('.', '/')}.py" if base else None
 
 
 def _from_file(file: Path, spec: str, path: Sequence[str | int]) -> ModuleType:

@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from simnet.scenario.axes import sweep_schema
 from simnet.scenario.engine import EngineConfig
 from simnet.scenario.errors import Path, Problem, ScenarioError, describe
 from simnet.scenario.expect import parse_expectation
@@ -363,8 +364,9 @@ class Scenario(Section):
         validate_default=True,
         description="When the model is evaluated on held-out data; if not given, twenty times over `stop`.",
     )
-    sweep: dict[str, list[Any]] = Field(
-        default={}, description="Dotted keys with lists of values: the scenario is run for every combination."
+    sweep: Annotated[dict[str, Any], WithJsonSchema(sweep_schema())] = Field(
+        default={},
+        description="Dotted keys with lists or ranges of values: the scenario is run for every combination.",
     )
     expect: tuple[str, ...] = Field(
         (),

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from simnet.scenario.axes import SEEDS, WHEN, Axis, read_axes
+from simnet.scenario.conditions import Condition, parse_condition
 from simnet.scenario.errors import Path, Problem, ScenarioError
 from simnet.scenario.overrides import with_value
 
@@ -17,48 +19,69 @@ class Point(NamedTuple):
 
 
 def expand(mapping: Mapping[str, Any]) -> list[Point]:
-    """The cartesian product over the ``sweep`` of a scenario, the last key varying fastest.
+    """The cartesian product over the axes of a scenario's ``sweep``, the last varying fastest.
 
-    Without a sweep there is one point, with nothing set. Raises `ScenarioError` for a sweep that is not a
-    mapping of dotted keys to lists with something in them, and for keys that lead nowhere in this scenario.
+    An axis is a dotted key with a list or a range of values, a group of keys under ``zip`` that change
+    together, or ``seeds``. Points for which a comparison under ``when`` is false are left out. Without a
+    sweep there is one point, with nothing set. Raises `ScenarioError` for axes and conditions that cannot be
+    read, for keys that lead nowhere in this scenario, and where no point is left.
     """
     base = {key: value for key, value in mapping.items() if key != "sweep"}
     sweep = mapping.get("sweep")
     if sweep is None or sweep == {}:
         return [Point({}, base, {})]
-    _check(sweep, base)
+    axes, conditions = _read(sweep, base)
     points = []
-    for indices in itertools.product(*(range(len(values)) for values in sweep.values())):
-        chosen = {key: sweep[key][i] for key, i in zip(sweep, indices, strict=True)}
+    for places in itertools.product(*(axis.places for axis in axes)):
+        settings = [setting for place in places for setting in place]
+        chosen = {setting.key: setting.value for setting in settings}
+        if not all(condition.holds(chosen) for condition in conditions):
+            continue
         resolved = base
         origins: dict[Path, Path] = {}
-        for (key, value), i in zip(chosen.items(), indices, strict=True):
+        for key, value, origin in settings:
             resolved, path = with_value(resolved, key, value)
-            origins[path] = ("sweep", key, i)
+            origins[path] = origin
         points.append(Point(chosen, resolved, origins))
+    if not points:
+        raise ScenarioError.at(
+            ("sweep", WHEN), "leaves no point of the sweep", given=sweep[WHEN], expected="a weaker condition"
+        )
     return points
 
 
-def _check(sweep: object, base: dict[str, Any]) -> None:
+def _read(sweep: object, base: dict[str, Any]) -> tuple[list[Axis], list[Condition]]:
     expected = "dotted keys with lists of values, such as `seed: [0, 1, 2]`"
     if not isinstance(sweep, dict):
         raise ScenarioError.at(("sweep",), "not a mapping", given=sweep, expected=expected)
-    problems: list[Problem] = []
-    for key, values in sweep.items():
-        path = ("sweep", key)
-        if not isinstance(values, list):
-            problems.append(Problem(path, "not a list", values, "a list of values"))
-        elif not values:
-            problems.append(Problem(path, "an empty list", values, "a list of values"))
-        if key.split(".")[0] in ("sweep", "expect", "name"):
-            problems.append(Problem(path, f"`{key.split('.')[0]}` cannot be swept", expected="another key"))
-            continue
+    seed = base.get("seed", 0)
+    axes, problems = read_axes(sweep, seed if isinstance(seed, int) else 0)
+    for axis in axes:
+        for key, _, origin in axis.places[0]:
+            path = origin[:2] if origin[1] in (SEEDS, key) else origin[: origin.index(key) + 1]
+            problems += _unreachable(base, key, path)
+    keys = [key for axis in axes for key in axis.keys]
+    conditions = []
+    stated = sweep.get(WHEN, [])
+    for index, text in enumerate(stated if isinstance(stated, list) else [stated]):
+        path = ("sweep", WHEN, index) if isinstance(stated, list) else ("sweep", WHEN)
         try:
-            with_value(base, key, None)
+            conditions.append(parse_condition(text, keys, path))
         except ScenarioError as error:
-            problem = error.problems[0]
-            where = ".".join(map(str, problem.path))
-            message = f"names nothing: {where}: {problem.message}" if where else problem.message
-            problems.append(Problem(path, message, expected=problem.expected, suggestion=problem.suggestion))
+            problems += error.problems
+    if not axes and not problems:
+        problems.append(Problem(("sweep",), "nothing is swept", sweep, expected))
     if problems:
         raise ScenarioError(problems)
+    return axes, conditions
+
+
+def _unreachable(base: dict[str, Any], key: str, path: Path) -> list[Problem]:
+    try:
+        with_value(base, key, None)
+    except ScenarioError as error:
+        problem = error.problems[0]
+        where = ".".join(map(str, problem.path))
+        message = f"names nothing: {where}: {problem.message}" if where else problem.message
+        return [Problem(path, message, expected=problem.expected, suggestion=problem.suggestion)]
+    return []

@@ -32,6 +32,8 @@ NOT_RUN = {
     "git": "needs the network",
     "cd": "belongs to a clone that was not made",
     ".": "needs the environment that was not made",
+    "simnet batch study.yaml --engine ray --address auto": "needs a cluster; tests/batch has one",
+    "simnet batch study.yaml --engine slurm --jobs 100 --slurm partition=cpu --slurm time=60": "needs Slurm",
     "simnet run quickstart --plot": "trains for minutes; it is what `make demo` runs",
 }
 """Commands (by their first word, or whole) that are shown but not run here, and why."""
