@@ -117,9 +117,7 @@ def encode(value: Any, tensors: dict[str, Tensor]) -> Any:
         case list():
             return {"list": [encode(item, tensors) for item in value]}
         case dict():
-            return {
-                "dict": [[encode(key, tensors), encode(item, tensors)] for key, item in value.items()]
-            }
+            return {"dict": [[encode(key, tensors), encode(item, tensors)] for key, item in value.items()]}
         case bytes():
             return {"bytes": base64.b64encode(value).decode()}
         case _ if type(value).__name__ in RECORDS and type(value) is RECORDS[type(value).__name__]:

@@ -265,9 +265,7 @@ class HostRun:
 
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(arrived))
 
-    async def finish(
-        self, job: Job[Any], node: EmulatedNode, *, gradients: int = 0, steps: int = 0
-    ) -> Any:
+    async def finish(self, job: Job[Any], node: EmulatedNode, *, gradients: int = 0, steps: int = 0) -> Any:
         """Await the result of a job, and count what was done."""
         self.begin(job)
         done = self._computing[job]
