@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 
 from simnet.network.clock import Clock
@@ -53,10 +54,8 @@ class RealTimeClock(Clock):
             self._changed.clear()
             wait = self.peek() - self.real_now
             if wait > 0:
-                try:
+                with suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), None if wait == inf else wait)
-                except TimeoutError:
-                    pass
             else:
                 await asyncio.sleep(0)  # sockets have their turn between the events of a busy instant
             if self._error is not None:

@@ -86,7 +86,7 @@ def unpack(header: bytes, body: bytes) -> tuple[str, Message]:
         raise FrameError(f"not a frame of simnet: {error}") from error
 
 
-def lengths(prefix: bytes) -> tuple[int, int, int]:
+def lengths(prefix: bytes | bytearray) -> tuple[int, int, int]:
     """Bytes of header, body and padding. Raises :class:`FrameError` for a header of impossible size."""
     header, body, padding = PREFIX.unpack(prefix)
     if header > MOST_HEADER_BYTES:
@@ -120,7 +120,7 @@ def encode(value: Any, tensors: dict[str, Tensor]) -> Any:
             return {"dict": [[encode(key, tensors), encode(item, tensors)] for key, item in value.items()]}
         case bytes():
             return {"bytes": base64.b64encode(value).decode()}
-        case _ if type(value).__name__ in RECORDS and type(value) is RECORDS[type(value).__name__]:
+        case Encoded() | Bundle() | Packed():
             parts = {one.name: encode(getattr(value, one.name), tensors) for one in fields(value)}
             return {type(value).__name__: parts}
     raise FrameError(

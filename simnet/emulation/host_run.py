@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import blake2b
 from math import ceil, inf
 from typing import Any, TypeVar
 
@@ -15,14 +16,14 @@ from simnet.compute import Engine, Job, TimingEngine, TrainJob
 from simnet.compute.charging import even_layers
 from simnet.emulation.clock import RealTimeClock
 from simnet.emulation.frames import pack
-from simnet.emulation.node import EmulatedNode, Pace
+from simnet.emulation.node import EmulatedNode, EmulatedStage, Pace
 from simnet.emulation.wire import Wire
 from simnet.results import Recorder
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.failures import Failures
 from simnet.runtime.node import Encoded, Message
 from simnet.runtime.payload import payload_bytes
-from simnet.runtime.placement import Placed
+from simnet.runtime.placement import Placed, members_by_role
 from simnet.runtime.shared_steps import SharedSteps
 from simnet.runtime.stage_node import STAGE
 from simnet.runtime.waiting import SimulatedTask
@@ -89,7 +90,7 @@ class HostRun:
         self.counts: Counter[str] = Counter()
         self.shared_steps = SharedSteps()
         self.hosts = {one.name: one.host for one in placed}
-        self.members = _by_role(placed)
+        self.members = members_by_role(placed)
         self.rings = SteppedRings()
         self.failures = Failures(self, world.scenario.network.detection_timeout)  # type: ignore[arg-type]
         self._method = method
@@ -104,6 +105,7 @@ class HostRun:
         self._computing: dict[Job[Any], simpy.Event] = {}
         self._trained_role = STAGE if STAGE in self.members else "worker"
         self._everybodys_steps = 0
+        self._active = 0.0
         self.own_steps = 0
         self.frames_sent = self.frames_received = 0
         self.raw_bytes_sent = self.bytes_sent = self.bytes_received = 0.0
@@ -114,18 +116,15 @@ class HostRun:
             world.scenario.network, world.topology, self.hosts, world.cost.charged_bytes, self.rings
         )
         self.mains: dict[str, SimulatedTask[None]] = {}
+        self.ended = 0.0
+        """When the run ended, as the driver says; seconds."""
 
     def _made(self, one: Placed) -> EmulatedNode:
         everybody = self.group_number(self.members[one.role])
-        return EmulatedNode(
-            self,  # type: ignore[arg-type]
-            id=one.name,
-            role=one.role,
-            rank=one.rank,
-            host=one.host,
-            machine=one.machine,
-            everybody=everybody,
-        )
+        if one.role == STAGE:
+            assert self.pipeline is not None, "a world for a method with stages has a pipeline"
+            return EmulatedStage(self, self.pipeline, one, everybody)  # type: ignore[arg-type]
+        return EmulatedNode(self, one, everybody)  # type: ignore[arg-type]
 
     # -- the loop -------------------------------------------------------------------------------------
 
@@ -137,7 +136,12 @@ class HostRun:
         if every is not None:
             loop.call_at(self._loop_time(every), self._snapshot_by_time, 1, every)
         over_now = asyncio.ensure_future(over.wait())
-        serving = asyncio.ensure_future(self.env.serve(over.is_set))
+
+        def ended() -> bool:
+            self.tell_standing()
+            return over.is_set()
+
+        serving = asyncio.ensure_future(self.env.serve(ended))
         try:
             await asyncio.wait((over_now, serving), return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
@@ -151,17 +155,15 @@ class HostRun:
         roles = self._method.roles()
         for name, node in self.nodes.items():
             self.mains[name] = self.start(roles[node.role](node), name)
-        self.tell_standing()
 
     def _close(self) -> None:
-        ended = min(self.env.real_now, self._stop_time)
         for node in self.nodes.values():
             node.stop_computing()
         for task in list(self._tasks):
             task.close()
         self._device.shutdown(wait=True, cancel_futures=True)
         for name, node in self.nodes.items():
-            self.snapshots.append(Snapshot(ended, 0, name, node.steps, node.params))
+            self.snapshots.append(Snapshot(self.ended, 0, name, node.steps, node.params))
 
     def tell_standing(self) -> None:
         """Where this host stands: enough for the driver to see that all is over, or that nothing goes on."""
@@ -178,6 +180,7 @@ class HostRun:
                 "sent": self.frames_sent,
                 "received": self.frames_received,
                 "bytes": self.bytes_sent,
+                "active": self._active,
             }
         )
 
@@ -211,9 +214,13 @@ class HostRun:
         task.event.callbacks.append(lambda _: self._tasks.pop(task, None))
         return task
 
-    def group_number(self, members: tuple[str, ...]) -> str:
-        """A number for a group; one that all hosts agree on without a message: its members themselves."""
-        return ",".join(members)
+    def group_number(self, members: tuple[str, ...]) -> int:
+        """A number for a group, on which all hosts agree without a message: a hash of its members' names."""
+        found = self._group_numbers.get(members)
+        if found is None:
+            digest = blake2b("\n".join(members).encode(), digest_size=7).digest()
+            found = self._group_numbers[members] = int.from_bytes(digest, "big")
+        return found
 
     def may_continue(self, node: EmulatedNode) -> bool:
         """False once the step budget is spent: the node's own, or everybody's."""
@@ -237,7 +244,8 @@ class HostRun:
         return self.env.now + seconds < self._stop_time
 
     def active_until_now(self) -> None:
-        """Something really happened now; the driver keeps the time."""
+        """Something really happened now: the run lasts at least until here."""
+        self._active = self.env.real_now
 
     def work_begins(self) -> None:
         """A computation starts: models are as the method left them, which is when they are evaluated."""
@@ -285,7 +293,6 @@ class HostRun:
         if node.role == self._trained_role and steps:
             node.steps += steps
             self.own_steps += steps
-            self.tell_standing()
         return job.result
 
     # -- messages -------------------------------------------------------------------------------------
@@ -331,10 +338,16 @@ class HostRun:
                 now,
                 "delivered",
             )
+            self.active_until_now()
             self.nodes[to].deliver(message)
 
         self.env.inject(deliver)
-        self.tell_standing()
+
+    def lost(self, host: str) -> None:
+        """A host's connections ended."""
+        for name, where in self.hosts.items():
+            if where == host:
+                self.env.inject(lambda name=name: self.failures.fail(name))  # type: ignore[misc]
 
     # -- models on the way ----------------------------------------------------------------------------
 
@@ -354,11 +367,6 @@ class HostRun:
 
     def _loop_time(self, moment: float) -> float:
         return asyncio.get_running_loop().time() + moment - self.env.real_now
-
-
-def _by_role(placed: tuple[Placed, ...]) -> Mapping[str, tuple[str, ...]]:
-    roles = dict.fromkeys(one.role for one in placed)
-    return {role: tuple(one.name for one in placed if one.role == role) for role in roles}
 
 
 def _fire(event: simpy.Event) -> None:

@@ -73,7 +73,7 @@ def start(
         argv,
         env={**os.environ, **(env or {}), MARK: mark},
         start_new_session=True,
-        preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509 - one prctl, of a library that is loaded
+        preexec_fn=lambda: die_with_parent(parent),
         **options,
     )
 

@@ -18,9 +18,23 @@ class Train:
     earlier than the last one.
     """
 
-    __slots__ = ("due", "ended", "finish", "frame", "host", "last", "path", "segment", "size", "stage", "start")
+    __slots__ = (
+        "due",
+        "ended",
+        "finish",
+        "frame",
+        "host",
+        "last",
+        "path",
+        "segment",
+        "size",
+        "stage",
+        "start",
+    )
 
-    def __init__(self, frame: bytes, size: float, segment: float, path: "Path", host: int, due: float) -> None:
+    def __init__(
+        self, frame: bytes, size: float, segment: float, path: "Path", host: int, due: float
+    ) -> None:
         self.frame: bytes | None = frame
         """None once it has been replaced: what the heap still holds of it does not count."""
         self.size = size
@@ -46,7 +60,19 @@ class Train:
 class Link:
     """What packets queue for: one direction of a link, both of a half-duplex one, or a node's own uplink."""
 
-    __slots__ = ("bytes", "drops", "free", "limit", "name", "nominal", "queued", "rate", "shared", "up", "waiting")
+    __slots__ = (
+        "bytes",
+        "drops",
+        "free",
+        "limit",
+        "name",
+        "nominal",
+        "queued",
+        "rate",
+        "shared",
+        "up",
+        "waiting",
+    )
 
     def __init__(self, name: str, rate: float, queue: float | None, shared: bool) -> None:
         self.name = name
@@ -132,7 +158,7 @@ def _again(train: Train) -> Train:
 class Way:
     """One direction of a link as packets pass it after its queue: latency, jitter, loss."""
 
-    __slots__ = ("jitter", "last", "latency", "lost", "luck", "loss")
+    __slots__ = ("jitter", "last", "latency", "loss", "lost", "luck")
 
     def __init__(self, latency: float, loss: float, jitter: "Jitter | None", luck: Random) -> None:
         self.latency = latency
