@@ -47,8 +47,8 @@ class Frame:
         return len(self.head) + len(self.body) + self.padding
 
 
-def pack(message: Message, to: str) -> Frame:
-    """A message for the node `to` as a frame.
+def pack(message: Message, to: str, steps: int) -> Frame:
+    """A message for the node `to` as a frame, from a node that has taken so many steps.
 
     The body is at least as long as the message's charged bytes. Raises :class:`FrameError` for a payload that
     holds what cannot travel.
@@ -59,6 +59,7 @@ def pack(message: Message, to: str) -> Frame:
         "sender": message.sender,
         "tag": encode(message.tag, tensors),
         "version": message.version,
+        "steps": steps,
         "sent_at": message.sent_at,
         "bytes": message.bytes,
         "payload": encode(message.payload, tensors),
@@ -69,12 +70,24 @@ def pack(message: Message, to: str) -> Frame:
     return Frame(PREFIX.pack(len(text), len(body), padding) + text, body, padding)
 
 
-def unpack(header: bytes, body: bytes) -> tuple[str, Message]:
-    """Who a frame is for, and the message in it. Raises :class:`FrameError` where it is malformed."""
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a frame held."""
+
+    to: str
+    message: Message
+    steps: int
+    """Optimizer steps that the sender had taken."""
+    bytes: int
+    """On the connection."""
+
+
+def unpack(header: bytes, body: bytes, padding: int) -> Arrival:
+    """What is in a frame. Raises :class:`FrameError` where it is malformed."""
     try:
         told = json.loads(header)
         tensors = load(body) if body else {}
-        return told["to"], Message(
+        message = Message(
             told["sender"],
             decode(told["tag"], tensors),
             decode(told["payload"], tensors),
@@ -82,6 +95,8 @@ def unpack(header: bytes, body: bytes) -> tuple[str, Message]:
             told["sent_at"],
             told["bytes"],
         )
+        size = PREFIX.size + len(header) + len(body) + padding
+        return Arrival(told["to"], message, told["steps"], size)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise FrameError(f"not a frame of simnet: {error}") from error
 

@@ -78,11 +78,7 @@ async def _main(task: HostTask) -> None:
     control = Control(reader, writer)
     clock, recorder = RealTimeClock(started=inf), Recorder()
     placed = placements(task.method.roles(), task.world.topology, task.world.pipeline)
-    wire = Wire(
-        task.host,
-        lambda to, message, size: run.arrived(to, message, size),
-        lambda host: run.lost(host),
-    )
+    wire = Wire(task.host, lambda arrival: run.arrived(arrival), lambda host: run.lost(host))
     run = HostRun(
         task.world,
         task.method,

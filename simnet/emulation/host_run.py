@@ -15,7 +15,7 @@ from torch import Tensor
 from simnet.compute import Engine, Job, TimingEngine, TrainJob
 from simnet.compute.charging import even_layers
 from simnet.emulation.clock import RealTimeClock
-from simnet.emulation.frames import pack
+from simnet.emulation.frames import Arrival, pack
 from simnet.emulation.node import EmulatedNode, EmulatedStage, Pace
 from simnet.emulation.wire import Wire
 from simnet.results import Recorder
@@ -104,7 +104,8 @@ class HostRun:
         self._device = ThreadPoolExecutor(1, thread_name_prefix="torch")
         self._computing: dict[Job[Any], simpy.Event] = {}
         self._trained_role = STAGE if STAGE in self.members else "worker"
-        self._everybodys_steps = 0
+        self._steps = dict.fromkeys(self.hosts, 0)  # of each node, as far as its messages told
+        self._steps_told = 0
         self._active = 0.0
         self.own_steps = 0
         self.frames_sent = self.frames_received = 0
@@ -195,7 +196,7 @@ class HostRun:
 
     def steps_everywhere(self, steps: int) -> None:
         """The driver told how many steps all workers have taken together."""
-        self._everybodys_steps = steps
+        self._steps_told = steps
         every = self.scenario.evaluate.steps
         if every is not None:
             mean = steps / len(self.members[self._trained_role])
@@ -228,7 +229,11 @@ class HostRun:
             return True
         if node.role == self._trained_role and self._method.step_budget == "each":
             return node.steps < self._stop.steps
-        return self._everybodys_steps < self._stop.steps * len(self.members[self._trained_role])
+        return self._everybodys_steps() < self._stop.steps * len(self.members[self._trained_role])
+
+    def _everybodys_steps(self) -> int:
+        """As far as is known here: from the driver, or from messages, whichever is newer."""
+        return max(self._steps_told, sum(self._steps[name] for name in self.members[self._trained_role]))
 
     def steps_left(self, node: EmulatedNode) -> int:
         """How many optimizer steps the budget leaves this node."""
@@ -236,7 +241,7 @@ class HostRun:
             return 1 << 62
         if self._method.step_budget == "each":
             return max(0, self._stop.steps - node.steps)
-        mean = self._everybodys_steps / len(self.members[self._trained_role])
+        mean = self._everybodys_steps() / len(self.members[self._trained_role])
         return max(0, ceil(self._stop.steps - mean))
 
     def ends_in_time(self, seconds: float) -> bool:
@@ -292,6 +297,7 @@ class HostRun:
         self.counts[f"steps_{kind}"] += counted[1]
         if node.role == self._trained_role and steps:
             node.steps += steps
+            self._steps[node.id] = node.steps
             self.own_steps += steps
         return job.result
 
@@ -315,14 +321,16 @@ class HostRun:
         self.frames_sent += 1
         self.bytes_sent += charged
         self.raw_bytes_sent += model_bytes + other_bytes
-        frame = pack(message, to)
+        frame = pack(message, to, source.steps)
         self._wire.send(self.hosts[to], frame, lambda: self.env.inject(lambda: _fire(left)))
         return left
 
-    def arrived(self, to: str, message: Message, frame_bytes: int) -> None:
+    def arrived(self, arrival: Arrival) -> None:
         """The wire's end of `recv`."""
+        message = arrival.message
 
         def deliver() -> None:
+            self._steps[message.sender] = max(arrival.steps, self._steps[message.sender])
             self.frames_received += 1
             self.bytes_received += message.bytes
             now = self.env.now
@@ -331,7 +339,7 @@ class HostRun:
                 _kind(message.tag),
                 self.hosts[message.sender],
                 self._host,
-                frame_bytes,
+                arrival.bytes,
                 message.bytes,
                 min(message.sent_at, now),
                 None,
@@ -339,7 +347,7 @@ class HostRun:
                 "delivered",
             )
             self.active_until_now()
-            self.nodes[to].deliver(message)
+            self.nodes[arrival.to].deliver(message)
 
         self.env.inject(deliver)
 

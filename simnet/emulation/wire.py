@@ -5,8 +5,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from simnet.emulation.frames import PREFIX, Frame, FrameError, lengths, unpack
-from simnet.runtime.node import Message
+from simnet.emulation.frames import PREFIX, Arrival, Frame, lengths, unpack
 
 ZEROS = memoryview(bytes(1 << 16))
 HELLO_BYTES = 2
@@ -27,13 +26,11 @@ class Wire:
 
     Args:
         host: This host's name.
-        deliver: Called with the node that a frame is for, its message, and the frame's bytes.
+        deliver: Called with what a frame held.
         lost: Called once with a host whose connection ended while nobody had said that the run is over.
     """
 
-    def __init__(
-        self, host: str, deliver: Callable[[str, Message, int], None], lost: Callable[[str], None]
-    ) -> None:
+    def __init__(self, host: str, deliver: Callable[[Arrival], None], lost: Callable[[str], None]) -> None:
         self._host = host
         self._deliver = deliver
         self._lost = lost
@@ -137,10 +134,9 @@ class Wire:
                     header = await _exactly(one, header_bytes)
                     body = await _exactly(one, body_bytes)
                     await _skip(one, padding)
-                    bytes_ = PREFIX.size + header_bytes + body_bytes + padding
-                    self.bytes_received += bytes_
-                    to, message = unpack(bytes(header), bytes(body))
-                    self._deliver(to, message, bytes_)
+                    arrival = unpack(bytes(header), bytes(body), padding)
+                    self.bytes_received += arrival.bytes
+                    self._deliver(arrival)
         except (OSError, EOFError):
             if peer is not None:
                 self._peer_gone(peer)
@@ -171,6 +167,3 @@ async def _skip(one: socket.socket, size: int) -> None:
         if read == 0:
             raise EOFError("the connection ended")
         size -= read
-
-
-__all__ = ["Address", "FrameError", "Wire"]
