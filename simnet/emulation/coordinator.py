@@ -169,7 +169,7 @@ class Coordinator:
             self.failed(f"the process of {host.name} ended before the run did")
 
     async def _until(self, holds: Callable[[], bool], what: str | None, seconds: float) -> None:
-        """Wait until something holds; raises :class:`EmulationError` after too long, if `what` says for what."""
+        """Wait until something holds; raises `EmulationError` after too long, if `what` says for what."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             if self._failure is not None:
