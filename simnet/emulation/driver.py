@@ -165,8 +165,8 @@ class Driver(ABC):
         """Start a process on a host; in the root namespace if `host` is None (a zygote).
 
         It leads a session and process group of its own, gets SIGKILL when this thread ends, and finds the
-        emulation's mark in its environment, by which `simnet clean` knows it and what it forks. `env` is added
-        to this process's environment. A process that forks children into hosts calls
+        emulation's mark in its environment, by which `simnet clean` knows it and what it forks. `env` is
+        added to this process's environment. A process that forks children into hosts calls
         `simnet.emulation.processes.die_with_parent()` in each and `enter_namespace(host.pid)`.
 
         Raises `KeyError` for an unknown host, `OSError` if it cannot be started.

@@ -65,15 +65,15 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def start(
-    argv: Sequence[str], mark: str, env: Mapping[str, str] | None = None, **options: Any
+    argv: Sequence[str], mark: str, env: Mapping[str, str] | None = None, session: bool = True, **options: Any
 ) -> "subprocess.Popen[Any]":
-    """Start a process in a session of its own that dies with this thread and bears the emulation's mark."""
+    """Start a process that dies with this thread and bears the mark; by default in a session of its own."""
     parent = os.getpid()
     return subprocess.Popen(
         argv,
         env={**os.environ, **(env or {}), MARK: mark},
-        start_new_session=True,
-        preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509 - one prctl, of a library that is loaded
+        start_new_session=session,
+        preexec_fn=lambda: die_with_parent(parent),
         **options,
     )
 

@@ -57,9 +57,7 @@ class State:
     def grown(self, *processes: Known, devices: tuple[str, ...] = ()) -> Self:
         """It with more processes and devices, written; processes that have ended are forgotten."""
         alive = tuple(process for process in self.processes if process.alive)
-        return replace(
-            self, processes=(*alive, *processes), devices=(*self.devices, *devices)
-        ).write()
+        return replace(self, processes=(*alive, *processes), devices=(*self.devices, *devices)).write()
 
     def forget(self) -> None:
         """Remove the file."""
