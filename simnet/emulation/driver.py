@@ -215,11 +215,10 @@ class Driver(ABC):
 
 def open_driver(name: DriverName, options: DriverOptions | None = None, seed: int = 0) -> Driver:
     """The driver of that name; raises `EmulationError` with the table of `simnet doctor` if it cannot run."""
-    from simnet.emulation.doctor import missing_for
+    from simnet.emulation.doctor import as_text, missing_for
 
-    missing = missing_for(name)
-    if missing:
-        raise EmulationError(f"the {name} driver cannot run on this machine:\n\n{missing}")
+    if missing := missing_for(name):
+        raise EmulationError(f"the {name} driver cannot run on this machine:\n\n{as_text(missing)}")
     if name == "fabric":
         from simnet.emulation.fabric import FabricDriver
 

@@ -27,7 +27,7 @@ from simnet.emulation.driver import (
     WireStats,
 )
 from simnet.emulation.namespaces import settings
-from simnet.emulation.running import MininetHostsDriver, module_environment
+from simnet.emulation.running import MininetHostsDriver
 from simnet.emulation.wiring import Wiring, trains, wiring_of
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class FabricDriver(MininetHostsDriver):
         self._wire = processes.start(
             [sys.executable, "-m", "simnet.emulation.wire"],
             self.state.mark,
-            module_environment(),
+            processes.module_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -108,3 +108,10 @@ def kill(processes: Iterable[Known], patience: float = 2.0) -> list[Known]:
         if remaining:
             time.sleep(0.005)
     return remaining
+
+
+def module_environment() -> dict[str, str]:
+    """This process's environment, with which another Python finds the same simnet."""
+    here = str(Path(__file__).parents[2])
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{others}" if others else here}

@@ -1,6 +1,5 @@
-"""What both drivers share: Mininet hosts, processes on them, the state file, the guard, and taking it away."""
+"""What both drivers share: Mininet hosts, processes on them, the state file, the guard, and the way down."""
 
-import os
 import subprocess
 import sys
 from abc import abstractmethod
@@ -149,18 +148,11 @@ class MininetHostsDriver(Driver):
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**module_environment(), processes.MARK: self.state.mark},
+            env={**processes.module_environment(), processes.MARK: self.state.mark},
             start_new_session=True,
         )
         self._state = self.state.grown(Known(guard.pid, processes.started_at(guard.pid) or 0, "guard"))
         return guard
-
-
-def module_environment() -> dict[str, str]:
-    """This process's environment, with which another Python finds the same simnet."""
-    here = str(Path(__file__).parents[2])
-    others = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{others}" if others else here}
 
 
 def _used(topology: "Topology") -> tuple[str, ...]:
