@@ -165,8 +165,8 @@ class Driver(ABC):
         """Start a process on a host; in the root namespace if `host` is None (a zygote).
 
         It leads a session and process group of its own, gets SIGKILL when this thread ends, and finds the
-        emulation's mark in its environment, by which `simnet clean` knows it and what it forks. `env` is added
-        to this process's environment. A process that forks children into hosts calls
+        emulation's mark in its environment, by which `simnet clean` knows it and what it forks. `env` is
+        added to this process's environment. A process that forks children into hosts calls
         `simnet.emulation.processes.die_with_parent()` in each and `enter_namespace(host.pid)`.
 
         Raises `KeyError` for an unknown host, `OSError` if it cannot be started.
@@ -215,11 +215,10 @@ class Driver(ABC):
 
 def open_driver(name: DriverName, options: DriverOptions | None = None, seed: int = 0) -> Driver:
     """The driver of that name; raises `EmulationError` with the table of `simnet doctor` if it cannot run."""
-    from simnet.emulation.doctor import missing_for
+    from simnet.emulation.doctor import as_text, missing_for
 
-    missing = missing_for(name)
-    if missing:
-        raise EmulationError(f"the {name} driver cannot run on this machine:\n\n{missing}")
+    if missing := missing_for(name):
+        raise EmulationError(f"the {name} driver cannot run on this machine:\n\n{as_text(missing)}")
     if name == "fabric":
         from simnet.emulation.fabric import FabricDriver
 

@@ -16,7 +16,7 @@ from simnet.compute import Engine, TimingEngine
 from simnet.emulation.clock import RealTimeClock
 from simnet.emulation.host_run import HostRun
 from simnet.emulation.node import Pace
-from simnet.emulation.wire import Address, Wire
+from simnet.emulation.connections import Address, Connections
 from simnet.results import Recorder
 from simnet.runtime.placement import placements
 from simnet.runtime.world import Method, World
@@ -78,7 +78,7 @@ async def _main(task: HostTask) -> None:
     control = Control(reader, writer)
     clock, recorder = RealTimeClock(started=inf), Recorder()
     placed = placements(task.method.roles(), task.world.topology, task.world.pipeline)
-    wire = Wire(task.host, lambda arrival: run.arrived(arrival), lambda host: run.lost(host))
+    wire = Connections(task.host, lambda arrival: run.arrived(arrival), lambda host: run.lost(host))
     run = HostRun(
         task.world,
         task.method,

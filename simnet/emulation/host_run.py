@@ -17,7 +17,7 @@ from simnet.compute.charging import even_layers
 from simnet.emulation.clock import RealTimeClock
 from simnet.emulation.frames import Arrival, pack
 from simnet.emulation.node import EmulatedNode, EmulatedStage, Pace
-from simnet.emulation.wire import Wire
+from simnet.emulation.connections import Connections
 from simnet.results import Recorder
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.failures import Failures
@@ -68,7 +68,7 @@ class HostRun:
         engine: Engine | TimingEngine,
         recorder: Recorder,
         clock: RealTimeClock,
-        wire: Wire,
+        wire: Connections,
         placed: tuple[Placed, ...],
         host: str,
         pace: Pace,

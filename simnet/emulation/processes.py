@@ -65,14 +65,18 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def start(
-    argv: Sequence[str], mark: str, env: Mapping[str, str] | None = None, **options: Any
+    argv: Sequence[str], mark: str, env: Mapping[str, str] | None = None, session: bool = True, **options: Any
 ) -> "subprocess.Popen[Any]":
-    """Start a process in a session of its own that dies with this thread and bears the emulation's mark."""
+    """Start a process that dies with this thread and bears the mark; by default in a session of its own."""
     parent = os.getpid()
     return subprocess.Popen(
         argv,
         env={**os.environ, **(env or {}), MARK: mark},
+<<<<<<< HEAD
         start_new_session=True,
+=======
+        start_new_session=session,
+>>>>>>> fabric
         preexec_fn=lambda: die_with_parent(parent),
         **options,
     )
@@ -108,3 +112,10 @@ def kill(processes: Iterable[Known], patience: float = 2.0) -> list[Known]:
         if remaining:
             time.sleep(0.005)
     return remaining
+
+
+def module_environment() -> dict[str, str]:
+    """This process's environment, with which another Python finds the same simnet."""
+    here = str(Path(__file__).parents[2])
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{others}" if others else here}

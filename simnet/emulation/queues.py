@@ -19,6 +19,10 @@ class Train:
     """
 
     __slots__ = (
+<<<<<<< HEAD
+=======
+        "delay",
+>>>>>>> fabric
         "due",
         "ended",
         "finish",
@@ -55,41 +59,75 @@ class Train:
         """When the present link has time for the next one."""
         self.finish = inf
         """When its last packet leaves the present link."""
+        self.delay = 0.0
+        """Seconds between the present link and the next one."""
+
+    def onward(self, due: float) -> "Train":
+        """The same packets at the next stage, which the first one reaches at `due`.
+
+        It is another train, since the present link may still be busy with this one.
+        """
+        assert self.frame is not None
+        new = Train(self.frame, self.size, self.segment, self.path, self.host, due)
+        new.stage = self.stage + 1
+        new.last = self.finish + self.delay
+        return new
 
 
 class Link:
     """What packets queue for: one direction of a link, both of a half-duplex one, or a node's own uplink."""
 
     __slots__ = (
+<<<<<<< HEAD
         "bytes",
         "drops",
         "free",
+=======
+        "_queue",
+        "bytes",
+        "drops",
+        "free",
+        "lanes",
+>>>>>>> fabric
         "limit",
         "name",
         "nominal",
         "queued",
         "rate",
+<<<<<<< HEAD
         "shared",
+=======
+>>>>>>> fabric
         "up",
         "waiting",
     )
 
-    def __init__(self, name: str, rate: float, queue: float | None, shared: bool) -> None:
+    def __init__(self, name: str, rate: float, queue: float | None, shared: bool = True) -> None:
         self.name = name
+        self._queue = queue
         self.nominal = rate
         """Bytes per second while it is up."""
         self.rate = rate
         self.up = True
         self.limit = inf if queue is None else max(queue * rate, 2 * 65_536.0)
         """Bytes that may wait: what the rate drains in `queue` seconds, and two trains at least."""
-        self.shared = shared
-        """Whether packets wait for each other; if not, those of one connection do."""
+        self.lanes: dict[bytes, Link] | None = None if shared else {}
+        """Where connections do not share the rate: a link for each of them."""
         self.free = 0.0
         """When it has served all that was put on it."""
         self.waiting: deque[Train] = deque()
         self.queued = 0.0
         self.bytes = 0.0
         self.drops = 0
+
+    def lane(self, connection: bytes) -> "Link":
+        """The link of one connection, of those that do not share; the link itself where they do."""
+        if self.lanes is None:
+            return self
+        if connection not in self.lanes:
+            lane = self.lanes[connection] = Link(self.name, self.nominal, self._queue)
+            lane.set_rate(0.0, up=self.up)
+        return self.lanes[connection]
 
     def settle(self, time: float) -> None:
         """Forget what has left by `time`."""
@@ -134,6 +172,9 @@ class Link:
         if up is not None:
             self.up = up
         before, self.rate = self.rate, self.nominal if self.up else 0.0
+        if self.lanes is not None:
+            lanes = self.lanes.values()
+            return [train for lane in lanes for train in lane.set_rate(time, self.nominal, self.up)]
         if self.rate == before:
             return []
         self.settle(time)
@@ -194,7 +235,7 @@ Jitter = Callable[[float, Random], float]
 
 
 def jitter_of(description: list[Any] | None) -> Jitter | None:
-    """What `wiring` wrote down: `["lognormal", sigma]`, `["gamma", mean, shape]`, `["uniform", low, high]`."""
+    """What `wiring` wrote: `["lognormal", sigma]`, `["gamma", mean, shape]` or `["uniform", low, high]`."""
     if description is None:
         return None
     kind, *numbers = description

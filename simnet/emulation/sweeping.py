@@ -1,7 +1,7 @@
 """Removing what an emulation left behind, and nothing else.
 
-Processes are recognised by pid and start time, or by the emulation's mark in their environment; devices by the
-names that its state file holds. Nothing is guessed from what things look like.
+Processes are recognised by pid and start time, or by the emulation's mark in their environment; devices by
+the names that its state file holds. Nothing is guessed from what things look like.
 """
 
 import subprocess
@@ -26,9 +26,9 @@ class Swept:
 
 
 def sweep(state: State, spare: Sequence[int] = ()) -> Swept:
-    """Kill the processes of an emulation, delete its devices and its state file; `spare` are pids to let live.
+    """Kill the processes of an emulation, delete its devices and its state file.
 
-    The file stays where something of it could not be removed.
+    Those whose pids are in `spare` live on. The file stays where something of it could not be removed.
     """
     ours = {process for process in state.processes if process.alive and process.pid not in spare}
     # What forks while it is looked for is found by looking again.
