@@ -72,11 +72,7 @@ def start(
     return subprocess.Popen(
         argv,
         env={**os.environ, **(env or {}), MARK: mark},
-<<<<<<< HEAD
-        start_new_session=True,
-=======
         start_new_session=session,
->>>>>>> fabric
         preexec_fn=lambda: die_with_parent(parent),
         **options,
     )

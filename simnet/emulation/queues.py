@@ -19,10 +19,7 @@ class Train:
     """
 
     __slots__ = (
-<<<<<<< HEAD
-=======
         "delay",
->>>>>>> fabric
         "due",
         "ended",
         "finish",
@@ -78,26 +75,16 @@ class Link:
     """What packets queue for: one direction of a link, both of a half-duplex one, or a node's own uplink."""
 
     __slots__ = (
-<<<<<<< HEAD
-        "bytes",
-        "drops",
-        "free",
-=======
         "_queue",
         "bytes",
         "drops",
         "free",
         "lanes",
->>>>>>> fabric
         "limit",
         "name",
         "nominal",
         "queued",
         "rate",
-<<<<<<< HEAD
-        "shared",
-=======
->>>>>>> fabric
         "up",
         "waiting",
     )
