@@ -89,6 +89,7 @@ class Coordinator:
         self._failure: str | None = None
         self._started = inf
         self._steps_told = 0
+        self._finished = False
 
     async def serve(self, path: Path) -> None:
         """Listen for the hosts on a Unix socket."""
@@ -98,6 +99,17 @@ class Coordinator:
         """Something outside went wrong: the run cannot go on."""
         self._failure = self._failure or why
         self._changed.set()
+
+    def processes_ended(self, status: int, said: str) -> None:
+        """All hosts' processes have ended; a status other than 0 is that of one that failed."""
+        if status and not self._finished:
+            self.failed(f"the hosts' processes ended:\n{said}")
+
+    def close(self) -> None:
+        """Hang up: hosts that still run end."""
+        self._server.close()
+        for host in self._hosts.values():
+            host.writer.close()
 
     def crashed(self, host: str) -> None:
         """A host was killed on purpose: that it is silent now is no failure."""
@@ -137,7 +149,7 @@ class Coordinator:
             "to write down what happened",
             PATIENCE_SECONDS,
         )
-        self._server.close()
+        self._finished = True
         counted = {host.name: host.finished for host in self._hosts.values() if host.finished is not None}
         return Course(self._started, ended, self._steps(), counted)
 

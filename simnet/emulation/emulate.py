@@ -7,17 +7,19 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor
 
 from simnet.emulation.coordinator import Coordinator, Course
-from simnet.emulation.driver import Driver
+from simnet.emulation.driver import Driver, EmulationError
 from simnet.emulation.node import Pace
 from simnet.emulation.zygote import Birth, born_from
 from simnet.network import Topology
@@ -42,41 +44,89 @@ class Emulated:
     course: Course
 
 
-def emulate(
-    plan: Plan,
-    driver: Driver | None,
-    pace: Pace = "real",
-    watch: Callable[[Progress], None] | None = None,
-) -> Emulated:
-    """Run `plan` on real processes and real TCP, over the network that `driver` has up.
+class Nursery:
+    """A zygote for the hosts of several runs, one after the other; a context manager.
 
-    Without a driver all processes are on this machine's loopback: real, but not shaped.
+    Args:
+        driver: Which has its network up. None: all processes are on this machine's loopback, unshaped.
+    """
+
+    def __init__(self, driver: Driver | None) -> None:
+        self.driver = driver
+        self._folder = tempfile.TemporaryDirectory(prefix="simnet-")
+        self.folder = Path(self._folder.name)
+        argv = [sys.executable, "-m", "simnet.emulation.zygote"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self._log = (self.folder / "log").open("wb")
+        start = subprocess.Popen if driver is None else partial(driver.popen, None)
+        self.zygote: subprocess.Popen[bytes] = start(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment
+        )
+
+    def tell(self, line: str) -> None:
+        """Give the zygote a line."""
+        assert self.zygote.stdin is not None
+        try:
+            self.zygote.stdin.write(line.encode() + b"\n")
+            self.zygote.stdin.flush()
+        except BrokenPipeError:
+            raise EmulationError(f"the hosts' processes ended:\n{self.said}") from None
+
+    def ended(self) -> int:
+        """Wait for the hosts of a run to end; the worst of their exit statuses."""
+        assert self.zygote.stdout is not None
+        line = self.zygote.stdout.readline()
+        return int(json.loads(line)["status"]) if line else 1
+
+    @property
+    def said(self) -> str:
+        """The last lines of what the processes said, for an error."""
+        return "\n".join((self.folder / "log").read_text(errors="replace").strip().splitlines()[-12:])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.zygote.stdin is not None
+        with suppress(BrokenPipeError):
+            self.zygote.stdin.close()
+        try:
+            self.zygote.wait(5)
+        except subprocess.TimeoutExpired:
+            self.zygote.kill()  # and with it its children
+            self.zygote.wait()
+        self._log.close()
+        self._folder.cleanup()
+
+
+def emulate(
+    plan: Plan, nursery: Nursery, pace: Pace = "real", watch: Callable[[Progress], None] | None = None
+) -> Emulated:
+    """Run `plan` on real processes and real TCP, over the network that the nursery's driver has up.
 
     Raises :class:`~simnet.emulation.driver.EmulationError` where a host fails or waits for ever.
     """
     placed = placements(plan.method.roles(), plan.world.topology, plan.world.pipeline)
-    hosts = dict.fromkeys(one.host for one in placed)
-    if driver is None:
-        addresses: dict[str, tuple[str, int | None]] = dict.fromkeys(hosts, ("127.0.0.1", None))
-    else:
-        addresses = {host: (driver.hosts[host].address, driver.hosts[host].pid) for host in hosts}
-    with tempfile.TemporaryDirectory(prefix="simnet-") as name:
+    with tempfile.TemporaryDirectory(prefix="run-", dir=nursery.folder) as name:
         folder = Path(name)
-        course = asyncio.run(_through(plan, driver, pace, placed, addresses, folder, watch))
+        course = asyncio.run(_through(plan, nursery, pace, placed, folder, watch))
         return _together(plan, placed, course, folder)
 
 
 async def _through(
     plan: Plan,
-    driver: Driver | None,
+    nursery: Nursery,
     pace: Pace,
     placed: tuple[Placed, ...],
-    addresses: Mapping[str, tuple[str, int | None]],
     folder: Path,
     watch: Callable[[Progress], None] | None,
 ) -> Course:
-    """Start the processes, take them through the run, and see them end."""
-    stop, trained = plan.scenario.stop, _trained(placed)
+    """Start the hosts' processes, take them through the run, and see them end."""
+    stop, trained, driver = plan.scenario.stop, _trained(placed), nursery.driver
+    addresses: dict[str, tuple[str, int | None]] = {}
+    for host in dict.fromkeys(one.host for one in placed):
+        there = None if driver is None else driver.hosts[host]
+        addresses[host] = ("127.0.0.1", None) if there is None else (there.address, there.pid)
     coordinator = Coordinator(
         {host: ip for host, (ip, _) in addresses.items()},
         stop,
@@ -89,44 +139,14 @@ async def _through(
     control = folder / "control"
     await coordinator.serve(control)
     text, plugins = born_from(plan, folder)
-    birth = Birth(text, plugins, str(control), str(folder), pace, dict(addresses))
-    with (folder / "log").open("wb") as log:
-        argv = [sys.executable, "-m", "simnet.emulation.zygote"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        if driver is None:
-            zygote = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
-            )
-        else:
-            zygote = driver.popen(None, argv, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log)
-        assert zygote.stdin is not None
-        zygote.stdin.write(birth.to_json().encode() + b"\n")
-        zygote.stdin.flush()
-        watching = asyncio.ensure_future(_watch_process(zygote, coordinator, folder / "log"))
-        try:
-            return await coordinator.run()
-        finally:
-            watching.cancel()
-            _end(zygote)
-
-
-async def _watch_process(zygote: "subprocess.Popen[bytes]", coordinator: Coordinator, log: Path) -> None:
-    """Tell the coordinator when the processes' parent has ended badly."""
-    status = await asyncio.to_thread(zygote.wait)
-    if status:
-        said = log.read_text(errors="replace").strip().splitlines()[-12:]
-        coordinator.failed("the hosts' processes ended:\n" + "\n".join(said))
-
-
-def _end(zygote: "subprocess.Popen[bytes]") -> None:
-    """The hosts' processes end by themselves; what has not after a while is killed with its parent."""
-    assert zygote.stdin is not None
-    zygote.stdin.close()
+    nursery.tell(Birth(text, plugins, str(control), str(folder), pace, addresses).to_json())
+    ended = asyncio.ensure_future(asyncio.to_thread(nursery.ended))
+    ended.add_done_callback(lambda _: coordinator.processes_ended(ended.result(), nursery.said))
     try:
-        zygote.wait(5)
-    except subprocess.TimeoutExpired:
-        zygote.kill()
-        zygote.wait()
+        return await coordinator.run()
+    finally:
+        coordinator.close()
+        await asyncio.wait((ended,), timeout=5)
 
 
 def _trained(placed: tuple[Placed, ...]) -> tuple[str, ...]:

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from simnet.compute import Engine, TimingEngine
 from simnet.emulation.clock import RealTimeClock
+from simnet.emulation.connections import Address, Connections
 from simnet.emulation.host_run import HostRun
 from simnet.emulation.node import Pace
-from simnet.emulation.connections import Address, Connections
 from simnet.results import Recorder
 from simnet.runtime.placement import placements
 from simnet.runtime.world import Method, World

@@ -15,9 +15,9 @@ from torch import Tensor
 from simnet.compute import Engine, Job, TimingEngine, TrainJob
 from simnet.compute.charging import even_layers
 from simnet.emulation.clock import RealTimeClock
+from simnet.emulation.connections import Connections
 from simnet.emulation.frames import Arrival, pack
 from simnet.emulation.node import EmulatedNode, EmulatedStage, Pace
-from simnet.emulation.connections import Connections
 from simnet.results import Recorder
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.failures import Failures

@@ -72,7 +72,7 @@ class EmulatedNode(SimulatedNode):
         if self._run.pace == "paced":
             self._run.begin(job)
             return await super()._layer_by_layer(name, job, on_layer, steps)
-        # Real layers leave a real backward pass too close together to be worth a message each: all at its end.
+        # Real layers leave a real backward pass too close together to tell them apart: all at its end.
         result = await self._finish(name, job, None, gradients=steps or 1, steps=steps)
         vector = result.params if steps else result.vector
         for layer in reversed(self.layers):
@@ -80,7 +80,7 @@ class EmulatedNode(SimulatedNode):
         return result
 
     async def _work(self, name: str, seconds: float) -> None:
-        """What is charged beside jobs of the engine: it is done at the end of the time that it is paced to."""
+        """What is charged beside jobs of the engine: done at the end of the time that it is paced to."""
         if self._run.pace == "paced":
             await super()._work(name, seconds)
 

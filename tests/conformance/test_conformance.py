@@ -1,11 +1,12 @@
 """One suite for both runtimes: the simulated one, and real processes that talk TCP over the loopback."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from simnet.emulation.emulate import emulate
+from simnet.emulation.emulate import Nursery, emulate
 from simnet.plan import make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
@@ -27,11 +28,17 @@ stop: {steps: 100}
 """
 
 
-def metrics_of(runtime: str, behaviour: str) -> pd.DataFrame:
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery(None) as found:
+        yield found
+
+
+def metrics_of(runtime: str, behaviour: str, nursery: Nursery) -> pd.DataFrame:
     scenario = load_text(SCENARIO % behaviour, folder=Path(__file__).parent).scenarios[0].scenario
     (plan,) = plans(scenario)
     if runtime == "emulated":
-        recorder = emulate(plan, None).recorder
+        recorder = emulate(plan, nursery).recorder
     else:
         recorder = Recorder()
         SimulatedRun(plan.world, plan.method, make_engine(plan), recorder).run()
@@ -40,14 +47,14 @@ def metrics_of(runtime: str, behaviour: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("behaviour", ["Messages", "Collectives", "Tasks", "Work"])
 @pytest.mark.parametrize("runtime", ["simulated", "emulated"])
-def test_every_worker_saw_what_a_node_must_do(runtime: str, behaviour: str) -> None:
-    metrics = metrics_of(runtime, behaviour)
+def test_every_worker_saw_what_a_node_must_do(runtime: str, behaviour: str, nursery: Nursery) -> None:
+    metrics = metrics_of(runtime, behaviour, nursery)
     assert sorted(metrics[metrics.name == "checked"].node) == ["n0", "n1", "n2", "n3"]
 
 
-def test_the_work_is_the_same_in_both() -> None:
+def test_the_work_is_the_same_in_both(nursery: Nursery) -> None:
     norms = [
         metrics.loc[metrics.name == "norm"].sort_values("node").value.tolist()
-        for metrics in (metrics_of("simulated", "Work"), metrics_of("emulated", "Work"))
+        for metrics in (metrics_of(runtime, "Work", nursery) for runtime in ("simulated", "emulated"))
     ]
     assert norms[0] == pytest.approx(norms[1], rel=1e-6)
