@@ -9,6 +9,8 @@ from simnet.cli import (
     batch,
     calibrate,
     check,
+    clean,
+    doctor,
     init,
     listing,
     plot,
@@ -42,6 +44,8 @@ app.command("list")(listing.list_)
 app.command("calibrate")(calibrate.calibrate)
 app.command("init")(init.init)
 app.command("schema")(schema.schema)
+app.command("doctor")(doctor.doctor)
+app.command("clean")(clean.clean)
 
 
 def _version(wanted: bool) -> None:
@@ -94,7 +98,7 @@ def _plainly(
 def exit_code(error: Exception) -> int | None:
     """2 for what the user can mend in the scenario or the file system, 1 for a run that failed, else None."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    if kinds & {"ScenarioError", "ResultsError", "UnitError"}:
+    if kinds & {"ScenarioError", "ResultsError", "UnitError", "EmulationError"}:
         return 2
     if kinds & {"AlgorithmError", "DeadlockError", "InvariantError"}:
         return 1

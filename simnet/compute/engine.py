@@ -213,8 +213,15 @@ class Engine:
 
     def flush(self) -> None:
         """Run every submitted job; each then has its `result`."""
-        jobs = list(self._pending)
-        self._pending.clear()
+        self.run(self.take())
+
+    def take(self) -> list[Job[Any]]:
+        """Every job that was submitted, for :meth:`run`, which another thread may do."""
+        jobs, self._pending = list(self._pending), {}
+        return jobs
+
+    def run(self, jobs: Sequence[Job[Any]]) -> None:
+        """Run jobs that were taken; each then has its `result`."""
         trained = sum(isinstance(job, TrainJob) for job in jobs)
         moments = len(self.optimizer.state_names())
         return_freed_memory(trained * self.initial_params.nbytes * (1 + moments))

@@ -109,8 +109,17 @@ class TimingEngine:
         self._pending.pop(job, None)
 
     def flush(self) -> None:
+        """Give every submitted job its result."""
+        self.run(self.take())
+
+    def take(self) -> list[Job[Any]]:
+        """Every job that was submitted, for :meth:`run`."""
+        jobs, self._pending = list(self._pending), {}
+        return jobs
+
+    def run(self, jobs: Sequence[Job[Any]]) -> None:
         """Give every submitted job its result: vectors as they were, and as many losses as steps."""
-        for job in self._pending:
+        for job in jobs:
             match job:
                 case TrainJob():
                     job.result = TrainResult(job.params, dict(job.state), _losses(job.steps))
@@ -123,7 +132,6 @@ class TimingEngine:
                 case PieceBackward():
                     first = job.piece.first
                     job.result = PieceGradient(None if first else job.params, job.params, None)
-        self._pending.clear()
 
     def evaluate(self, params: Sequence[Tensor]) -> list[dict[str, float]]:
         """There is nothing to evaluate: no metrics of any of them."""

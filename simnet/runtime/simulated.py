@@ -29,11 +29,12 @@ from simnet.runtime.lifecycle import Lifecycle
 from simnet.runtime.node import Aborted, Cancelled, Encoded, Message
 from simnet.runtime.partitions import Partitions
 from simnet.runtime.payload import payload_bytes
+from simnet.runtime.placement import Placed, members_by_role, placements
 from simnet.runtime.rings import FluidRings
 from simnet.runtime.rollback import Rollback
 from simnet.runtime.shared_steps import SharedSteps
 from simnet.runtime.simulated_node import SimulatedNode
-from simnet.runtime.simulated_stage import stage_nodes, whole_models
+from simnet.runtime.simulated_stage import SimulatedStage, whole_models
 from simnet.runtime.stage_node import STAGE
 from simnet.runtime.views import Views
 from simnet.runtime.waiting import SimulatedTask
@@ -102,7 +103,9 @@ class SimulatedRun:
         self._raw_bytes_sent = 0.0
         self.worker_steps = 0
         self._group_numbers: dict[tuple[str, ...], int] = {}
-        self.members, self.nodes = self._place()
+        placed = placements(method.roles(), world.topology, world.pipeline)
+        self.members = members_by_role(placed)
+        self.nodes = {one.name: self._made(one) for one in placed}
         self.lifecycle = Lifecycle(self, method.roles())
         self._churning = None if self.faults.churn is None else Churning(self, self.faults.churn)
         self._partitions = Partitions(self, self.faults.partitions) if self.faults.partitions else None
@@ -136,35 +139,12 @@ class SimulatedRun:
             engine, recorder, world.scenario.evaluate, local, evaluated, stepping=len(self._workers)
         )
 
-    def _place(self) -> tuple[dict[str, tuple[str, ...]], dict[str, SimulatedNode]]:
-        """Put each role of the method on its hosts: workers on theirs, a server on the server's."""
-        members: dict[str, tuple[str, ...]] = {}
-        nodes: dict[str, SimulatedNode] = {}
-        self.members = members
-        for role in self._method.roles():
-            if role == STAGE:
-                assert self.pipeline is not None, "a world for a method with stages has a pipeline"
-                stages = stage_nodes(self, self.pipeline)
-                members[role] = tuple(stages)
-                nodes.update(stages)
-                continue
-            if role == "worker":
-                hosts = {host: host for host in self.topology.workers}
-            elif role == "server":
-                assert self.topology.server is not None, "the topology was built without the server's host"
-                hosts = {"server": self.topology.server}
-            else:
-                raise ValueError(
-                    f"nobody can play the role {role!r}: known roles are worker, server and stage"
-                )
-            members[role] = tuple(hosts)
-            everybody = self.group_number(members[role])
-            for rank, (name, host) in enumerate(hosts.items()):
-                machine = rank if role == "worker" else len(self.topology.workers)
-                nodes[name] = SimulatedNode(
-                    self, id=name, role=role, rank=rank, host=host, machine=machine, everybody=everybody
-                )
-        return members, nodes
+    def _made(self, one: Placed) -> SimulatedNode:
+        everybody = self.group_number(self.members[one.role])
+        if one.role == STAGE:
+            assert self.pipeline is not None, "a world for a method with stages has a pipeline"
+            return SimulatedStage(self, self.pipeline, one, everybody)
+        return SimulatedNode(self, one, everybody)
 
     # -- the loop -------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from simnet.runtime.node import (
     Timeout,
     View,
 )
+from simnet.runtime.placement import Placed
 from simnet.runtime.rings import CollectiveTag
 from simnet.runtime.waiting import Mailbox, SimulatedTask, Turn, Turns, Until
 
@@ -58,17 +59,15 @@ class TimedGradient(NamedTuple):
 class SimulatedNode(Node):
     """One role on one host of the simulated network."""
 
-    def __init__(
-        self, run: "SimulatedRun", *, id: str, role: str, rank: int, host: str, machine: int, everybody: int
-    ) -> None:
+    def __init__(self, run: "SimulatedRun", placed: Placed, everybody: int) -> None:
         self._run = run
         self._env = run.env
-        self.id = id
-        self.role = role
-        self.rank = rank
-        self.host = host
-        self._machine = run.cost.machines[machine]
-        self._clocked = ClockedWork(self._machine, run.faults.slowdowns.get(host, NO_SLOWDOWN))
+        self.id = placed.name
+        self.role = placed.role
+        self.rank = placed.rank
+        self.host = placed.host
+        self._machine = run.cost.machines[placed.machine]
+        self._clocked = ClockedWork(self._machine, run.faults.slowdowns.get(self.host, NO_SLOWDOWN))
         self._device = Turns(run.env)
         self._mailbox = Mailbox(run.env)
         self._params = run.engine.initial_params
@@ -77,10 +76,10 @@ class SimulatedNode(Node):
         self._view: View | None = None
         self._joined_as = 0
         self._collectives_called: dict[Hashable, int] = {}
-        self.samples = run.task.samples[rank] if role == "worker" else 0
+        self.samples = run.task.samples[self.rank] if self.role == "worker" else 0
         self.parameters = run.cost.charged_parameters
         self.layers = run.layers
-        self.rng = run.streams.generator("node", id)
+        self.rng = run.streams.generator("node", self.id)
         self.version = 0
         self.incarnation = 0
         self.keeps_disk = False

@@ -11,6 +11,7 @@ from simnet.compute.stages import PieceBackward, PieceForward, PieceStep
 from simnet.optim import Optimizer
 from simnet.runtime.checkpoints import Memory
 from simnet.runtime.pipeline_world import PipelineWorld
+from simnet.runtime.placement import Placed
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.stage_node import STAGE, Bundle, PassedBack, StageNode
 
@@ -21,30 +22,16 @@ if TYPE_CHECKING:
 class SimulatedStage(SimulatedNode, StageNode):
     """One stage of one replica, on one host of the simulated network."""
 
-    def __init__(
-        self,
-        run: "SimulatedRun",
-        world: PipelineWorld,
-        replica: int,
-        stage: int,
-        names: list[list[str]],
-        everybody: int,
-    ) -> None:
-        super().__init__(
-            run,
-            id=names[replica][stage],
-            role=STAGE,
-            rank=replica * world.stages + stage,
-            host=world.hosts[replica][stage],
-            machine=world.machines[replica][stage],
-            everybody=everybody,
-        )
+    def __init__(self, run: "SimulatedRun", world: PipelineWorld, placed: Placed, everybody: int) -> None:
+        super().__init__(run, placed, everybody)
+        replica, stage = divmod(placed.rank, world.stages)
+        everywhere = run.members[STAGE]
         self._world = world
         self.stage, self.stages = stage, world.stages
         self.replica, self.replicas = replica, world.replicas
         self.chunks = world.chunks
-        self.chain = tuple(names[replica])
-        self.group = tuple(row[stage] for row in names)
+        self.chain = everywhere[replica * world.stages : (replica + 1) * world.stages]
+        self.group = everywhere[stage :: world.stages]
         self.optimizer = world.optimizer
         self.pieces = world.pieces_of(stage)
         self._codecs = self._new_codecs()
@@ -276,21 +263,6 @@ class WholeModel:
                     whole[start : start + len(values)] = values
             self._whole, self._parts = whole, parts
         return self._whole
-
-
-def stage_nodes(run: "SimulatedRun", world: PipelineWorld) -> dict[str, SimulatedStage]:
-    """The stages of every replica, by name, replica after replica."""
-    names = [
-        [f"replica{replica}.stage{stage}" for stage in range(world.stages)]
-        for replica in range(world.replicas)
-    ]
-    everybody = run.group_number(tuple(name for row in names for name in row))
-    nodes = [
-        SimulatedStage(run, world, replica, stage, names, everybody)
-        for replica in range(world.replicas)
-        for stage in range(world.stages)
-    ]
-    return {node.id: node for node in nodes}
 
 
 def whole_models(world: PipelineWorld, nodes: dict[str, Any], initial: Tensor) -> list[WholeModel]:

@@ -1,0 +1,324 @@
+"""One run for real: hosts come up, every process runs its nodes, and what they wrote becomes a run folder."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+from safetensors.torch import load_file
+from torch import Tensor
+
+from simnet.emulation.coordinator import Coordinator, Course
+from simnet.emulation.driver import Driver, EmulationError
+from simnet.emulation.node import Pace
+from simnet.emulation.zygote import Birth, born_from
+from simnet.network import Topology
+from simnet.plan import Plan, make_engine
+from simnet.results import Recorder
+from simnet.runtime.evaluation import Evaluation, HasModel
+from simnet.runtime.pipeline_world import PipelineWorld
+from simnet.runtime.placement import Placed, members_by_role, placements
+from simnet.runtime.stage_node import STAGE
+from simnet.runtime.world import Outcome, Progress
+
+LEAST_BUFFER_BYTES = 1 << 17
+"""What a sender may have in the kernel at least, on top of what the path holds."""
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """An emulated run's outcome, its tables, and its hosts' counts."""
+
+    outcome: Outcome
+    recorder: Recorder
+    course: Course
+
+
+class Nursery:
+    """A zygote for the hosts of several runs, one after the other; a context manager.
+
+    Args:
+        driver: Which has its network up. None: all processes are on this machine's loopback, unshaped.
+    """
+
+    def __init__(self, driver: Driver | None) -> None:
+        self.driver = driver
+        self._folder = tempfile.TemporaryDirectory(prefix="simnet-")
+        self.folder = Path(self._folder.name)
+        argv = [sys.executable, "-m", "simnet.emulation.zygote"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self._log = (self.folder / "log").open("wb")
+        start = subprocess.Popen if driver is None else partial(driver.popen, None)
+        self.zygote: subprocess.Popen[bytes] = start(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment
+        )
+
+    def tell(self, line: str) -> None:
+        """Give the zygote a line."""
+        assert self.zygote.stdin is not None
+        try:
+            self.zygote.stdin.write(line.encode() + b"\n")
+            self.zygote.stdin.flush()
+        except BrokenPipeError:
+            raise EmulationError(f"the hosts' processes ended:\n{self.said}") from None
+
+    def ended(self) -> int:
+        """Wait for the hosts of a run to end; the worst of their exit statuses."""
+        assert self.zygote.stdout is not None
+        line = self.zygote.stdout.readline()
+        return int(json.loads(line)["status"]) if line else 1
+
+    @property
+    def said(self) -> str:
+        """The last lines of what the processes said, for an error."""
+        return "\n".join((self.folder / "log").read_text(errors="replace").strip().splitlines()[-12:])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.zygote.stdin is not None
+        with suppress(BrokenPipeError):
+            self.zygote.stdin.close()
+        try:
+            self.zygote.wait(5)
+        except subprocess.TimeoutExpired:
+            self.zygote.kill()  # and with it its children
+            self.zygote.wait()
+        self._log.close()
+        self._folder.cleanup()
+
+
+def emulate(
+    plan: Plan, nursery: Nursery, pace: Pace = "real", watch: Callable[[Progress], None] | None = None
+) -> Emulated:
+    """Run `plan` on real processes and real TCP, over the network that the nursery's driver has up.
+
+    Raises :class:`~simnet.emulation.driver.EmulationError` where a host fails or waits for ever.
+    """
+    placed = placements(plan.method.roles(), plan.world.topology, plan.world.pipeline)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=nursery.folder) as name:
+        folder = Path(name)
+        course = asyncio.run(_through(plan, nursery, pace, placed, folder, watch))
+        return _together(plan, placed, course, folder)
+
+
+async def _through(
+    plan: Plan,
+    nursery: Nursery,
+    pace: Pace,
+    placed: tuple[Placed, ...],
+    folder: Path,
+    watch: Callable[[Progress], None] | None,
+) -> Course:
+    """Start the hosts' processes, take them through the run, and see them end."""
+    stop, trained, driver = plan.scenario.stop, _trained(placed), nursery.driver
+    addresses: dict[str, tuple[str, int | None]] = {}
+    for host in dict.fromkeys(one.host for one in placed):
+        there = None if driver is None else driver.hosts[host]
+        addresses[host] = ("127.0.0.1", None) if there is None else (there.address, there.pid)
+    coordinator = Coordinator(
+        {host: ip for host, (ip, _) in addresses.items()},
+        stop,
+        None if stop.steps is None else stop.steps * len(trained),
+        len(trained),
+        _buffers(plan.world.topology) if driver is not None else lambda _, __: None,
+        None if driver is None else driver.start,
+        watch,
+    )
+    control = folder / "control"
+    await coordinator.serve(control)
+    text, plugins = born_from(plan, folder)
+    nursery.tell(Birth(text, plugins, str(control), str(folder), pace, addresses).to_json())
+    ended = asyncio.ensure_future(asyncio.to_thread(nursery.ended))
+    ended.add_done_callback(lambda _: coordinator.processes_ended(ended.result(), nursery.said))
+    try:
+        return await coordinator.run()
+    finally:
+        coordinator.close()
+        await asyncio.wait((ended,), timeout=5)
+
+
+def _trained(placed: tuple[Placed, ...]) -> tuple[str, ...]:
+    members = members_by_role(placed)
+    return members[STAGE if STAGE in members else "worker"]
+
+
+def _buffers(topology: Topology) -> Callable[[str, str], int | None]:
+    """How much a sender may have in the kernel: what the path holds in flight, and a little.
+
+    `send` returns when the kernel has the last byte, which so is not long before it leaves.
+    """
+
+    def buffer(source: str, target: str) -> int:
+        in_flight = topology.nominal_bandwidth(source, target) * topology.route(source, target).rtt
+        return LEAST_BUFFER_BYTES + int(in_flight)
+
+    return buffer
+
+
+# -- putting together -----------------------------------------------------------------------------------
+
+
+def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Path) -> Emulated:
+    """One outcome and one set of tables of what the hosts wrote."""
+    recorder = Recorder()
+    folders = [folder / host.replace("/", "_") for host in course.hosts]
+    _merge_tables(recorder, folders)
+    counts: Counter[str] = Counter()
+    for told in course.hosts.values():
+        counts.update(told["counts"])
+    total = {
+        key: sum(told[key] for told in course.hosts.values())
+        for key in ("bytes_sent", "bytes_received", "raw_bytes_sent")
+    }
+    trained = _trained(placed)
+    busy = sum(told["busy"].get(name, 0.0) for told in course.hosts.values() for name in trained)
+    final = _evaluate(plan, placed, course, folders, recorder, total["bytes_sent"])
+    seconds = course.seconds
+    outcome = Outcome(
+        virtual_seconds=seconds,
+        steps=course.steps / len(trained),
+        worker_steps=course.steps,
+        bytes_sent=total["bytes_sent"],
+        raw_bytes_sent=total["raw_bytes_sent"],
+        utilization=min(1.0, busy / (seconds * len(trained))) if seconds > 0 else 0.0,
+        final=final,
+        invariants={
+            **counts,
+            "bytes_sent": total["bytes_sent"],
+            "bytes_received": total["bytes_received"],
+            "bytes_lost": total["bytes_sent"] - total["bytes_received"],
+        },
+    )
+    return Emulated(outcome, recorder, course)
+
+
+def _merge_tables(recorder: Recorder, folders: list[Path]) -> None:
+    for row in _rows(folders, "metrics", ["time"]):
+        recorder.metric(row["time"], row["node"], row["step"], row["name"], row["value"])
+    for number, row in enumerate(_rows(folders, "transfers", ["delivered", "source", "target"])):
+        sizes = row["raw_bytes"], row["bytes"]
+        times = row["start"], None, row["delivered"]
+        recorder.transfer(number, row["kind"], row["source"], row["target"], *sizes, *times, row["status"])
+    for row in _rows(folders, "spans", ["start"]):
+        recorder.span(row["node"], row["kind"], row["name"], row["start"], row["end"])
+
+
+def _rows(folders: list[Path], name: str, order: list[str]) -> list[dict[Any, Any]]:
+    return _tables(folders, name).sort_values(order, kind="stable").to_dict("records")
+
+
+def _tables(folders: list[Path], name: str) -> pd.DataFrame:
+    frames = [pd.read_parquet(folder / f"{name}.parquet") for folder in folders]
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else frames[0]
+
+
+@dataclass
+class _Model:
+    """A node's model at the moment that is evaluated."""
+
+    id: str
+    steps: int
+    params: Tensor
+
+
+@dataclass
+class _Pipeline:
+    """A replica's model, put together from its stages' parts; identity boundaries have none of their own."""
+
+    id: str
+    world: PipelineWorld
+    stages: list[_Model]
+    initial: Tensor
+
+    @property
+    def steps(self) -> int:
+        return min(stage.steps for stage in self.stages)
+
+    @property
+    def params(self) -> Tensor:
+        whole = self.initial.clone()
+        for index, stage in enumerate(self.stages):
+            if stage.params is self.initial:  # nothing was heard of it yet
+                continue
+            at = 0
+            for piece in self.world.pieces_of(index):
+                whole[piece.start : piece.start + piece.parameters] = stage.params[at : at + piece.parameters]
+                at += piece.parameters
+        return whole
+
+
+def _evaluate(
+    plan: Plan,
+    placed: tuple[Placed, ...],
+    course: Course,
+    folders: list[Path],
+    recorder: Recorder,
+    bytes_sent: float,
+) -> dict[str, float]:
+    """Evaluate the models that the hosts kept, after the fact: evaluation took nobody's time.
+
+    Bytes sent by then are told from the messages that had arrived.
+    """
+    engine = make_engine(plan)
+    if not engine.has_values:
+        return {}
+    members = members_by_role(placed)
+    nodes = {one.name: _Model(one.name, 0, engine.initial_params) for one in placed}
+    local: Sequence[HasModel]
+    evaluated: Sequence[HasModel]
+    if plan.world.pipeline is not None and STAGE in members:
+        stages = plan.world.pipeline.stages
+        chains = [members[STAGE][at : at + stages] for at in range(0, len(members[STAGE]), stages)]
+        local = evaluated = [
+            _Pipeline(
+                f"replica{replica}",
+                plan.world.pipeline,
+                [nodes[name] for name in chain],
+                engine.initial_params,
+            )
+            for replica, chain in enumerate(chains)
+        ]
+    else:
+        local = [nodes[name] for name in _trained(placed)]
+        evaluated = [nodes[name] for name in members[plan.method.evaluated_role]]
+    evaluation = Evaluation(
+        engine, recorder, plan.scenario.evaluate, local, evaluated, stepping=len(_trained(placed))
+    )
+    arrivals = _tables(folders, "transfers").sort_values("delivered")
+    sent_by = arrivals["delivered"].to_numpy()
+    total_by = arrivals["bytes"].cumsum().to_numpy()
+    shots: dict[int, list[tuple[float, str, int, Tensor]]] = {}
+    for folder in folders:
+        tensors = load_file(folder / "snapshots.safetensors")
+        for number, (moment, index, node, steps) in enumerate(
+            json.loads((folder / "snapshots.json").read_text())
+        ):
+            if moment <= course.seconds:
+                shots.setdefault(index, []).append((moment, node, steps, tensors[str(number)]))
+    evaluation.stage(0.0, 0, 0.0)
+    last = 0.0
+    for index in [*sorted(set(shots) - {0}), 0]:
+        moment = course.seconds if index == 0 else max(last, *(one[0] for one in shots[index]))
+        for _, node, steps, params in shots[index]:
+            nodes[node].steps, nodes[node].params = steps, params
+        steps = sum(nodes[name].steps for name in _trained(placed))
+        if index == 0:
+            evaluation.finish(moment, course.steps, bytes_sent)
+        else:
+            before = int(sent_by.searchsorted(moment, side="right"))
+            evaluation.stage(moment, steps, float(total_by[before - 1]) if before else 0.0)
+        last = moment
+    return evaluation.latest

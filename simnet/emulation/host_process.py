@@ -1,0 +1,161 @@
+"""The process of one emulated host: connects to its peers, runs its nodes, and writes down what happened."""
+
+import asyncio
+import json
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from simnet.compute import Engine, TimingEngine
+from simnet.emulation.clock import RealTimeClock
+from simnet.emulation.connections import Address, Connections
+from simnet.emulation.host_run import HostRun
+from simnet.emulation.node import Pace
+from simnet.results import Recorder
+from simnet.runtime.placement import placements
+from simnet.runtime.world import Method, World
+
+
+@dataclass(frozen=True)
+class HostTask:
+    """What a host's process is given."""
+
+    world: World
+    method: Method
+    engine: Engine | TimingEngine
+    host: str
+    ip: str
+    """Where it listens."""
+    pace: Pace
+    control: str
+    """Path of the driver's Unix socket: it is in the file system, so namespaces of networks share it."""
+    folder: Path
+    """Where its results go."""
+
+
+class Control:
+    """JSON lines to and from the driver, beside the emulated network."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._last: dict[str, Any] | None = None
+
+    def tell(self, news: dict[str, Any]) -> None:
+        """Send news; the same news again is none."""
+        if news != self._last:
+            self._last = news
+            self._writer.write(json.dumps(news).encode() + b"\n")
+
+    async def told(self) -> dict[str, Any]:
+        """The next line; raises `EOFError` when the driver is gone."""
+        line = await self._reader.readline()
+        if not line:
+            raise EOFError("the driver is gone")
+        news: dict[str, Any] = json.loads(line)
+        return news
+
+
+def main(task: HostTask) -> int:
+    """Run a host to its end; gives the exit status. Errors go to the driver as text."""
+    try:
+        asyncio.run(_main(task))
+    except EOFError:
+        return 1
+    except BaseException:
+        traceback.print_exc(file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _main(task: HostTask) -> None:
+    reader, writer = await asyncio.open_unix_connection(task.control)
+    control = Control(reader, writer)
+    clock, recorder = RealTimeClock(started=inf), Recorder()
+    placed = placements(task.method.roles(), task.world.topology, task.world.pipeline)
+    wire = Connections(task.host, lambda arrival: run.arrived(arrival), lambda host: run.lost(host))
+    run = HostRun(
+        task.world,
+        task.method,
+        task.engine,
+        recorder,
+        clock,
+        wire,
+        placed,
+        task.host,
+        task.pace,
+        control.tell,
+    )
+    try:
+        control.tell({"host": task.host, "port": await wire.listen(task.ip)})
+        await wire.connect(_addresses((await control.told())["peers"]))
+        control.tell({"connected": True})
+        clock.started = float((await control.told())["start"])
+        await asyncio.sleep(max(0.0, -clock.real_now))
+        over = asyncio.Event()
+        listening = asyncio.ensure_future(_listen(control, run, over))
+        try:
+            await run.run(over)
+        except Exception as error:
+            control.tell({"error": _plain(error), "trace": traceback.format_exc()})
+        listening.cancel()
+        _write(task.folder, run, recorder)
+        control.tell({"finished": _totals(run)})
+        await writer.drain()
+    finally:
+        wire.close()
+        writer.close()
+
+
+async def _listen(control: Control, run: HostRun, over: asyncio.Event) -> None:
+    """Do what the driver says while the run goes on."""
+    try:
+        while True:
+            news = await control.told()
+            if "steps" in news:
+                run.steps_everywhere(news["steps"])
+            if "who" in news:
+                control.tell({"waiting": run.waiting()})
+            if "stop" in news:
+                run.ended = news["stop"]
+                over.set()
+    except EOFError:
+        over.set()
+
+
+def _addresses(peers: Mapping[str, list[Any]]) -> dict[str, Address]:
+    return {host: Address(ip, port, send_buffer) for host, (ip, port, send_buffer) in peers.items()}
+
+
+def _totals(run: HostRun) -> dict[str, Any]:
+    return {
+        "counts": dict(run.counts),
+        "steps": {name: node.steps for name, node in run.nodes.items()},
+        "busy": {name: node.busy_seconds for name, node in run.nodes.items()},
+        "bytes_sent": run.bytes_sent,
+        "bytes_received": run.bytes_received,
+        "raw_bytes_sent": run.raw_bytes_sent,
+        "worst_lateness": run.env.worst_lateness,
+    }
+
+
+def _write(folder: Path, run: HostRun, recorder: Recorder) -> None:
+    """Tables and models, for the driver to put together."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in recorder.files().items():
+        (folder / name).write_bytes(content)
+    kept = run.snapshots
+    told = [[one.moment, one.index, one.node, one.steps] for one in kept]
+    (folder / "snapshots.json").write_text(json.dumps(told))
+    if run.engine.has_values:
+        tensors = {str(number): one.params.cpu().clone() for number, one in enumerate(kept)}
+        save_file(tensors, folder / "snapshots.safetensors")
+
+
+def _plain(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,392 @@
+"""One host's part of an emulated run: its nodes' coroutines, in real time."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import ceil, inf
+from typing import Any, TypeVar
+
+import simpy
+from torch import Tensor
+
+from simnet.compute import Engine, Job, TimingEngine, TrainJob
+from simnet.compute.charging import even_layers
+from simnet.emulation.clock import RealTimeClock
+from simnet.emulation.connections import Connections
+from simnet.emulation.frames import Arrival, pack
+from simnet.emulation.node import EmulatedNode, EmulatedStage, Pace
+from simnet.results import Recorder
+from simnet.runtime.collectives import Collectives, SteppedRings
+from simnet.runtime.failures import Failures
+from simnet.runtime.node import Encoded, Message
+from simnet.runtime.payload import payload_bytes
+from simnet.runtime.placement import Placed, members_by_role
+from simnet.runtime.shared_steps import SharedSteps
+from simnet.runtime.stage_node import STAGE
+from simnet.runtime.waiting import SimulatedTask
+from simnet.runtime.world import Method, World
+from simnet.streams import Streams
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A node's model at a moment of the run."""
+
+    moment: float
+    index: int
+    """Which evaluation it is for, from 1."""
+    node: str
+    steps: int
+    params: Tensor
+
+
+class HostRun:
+    """What the nodes of one host stand on; the counterpart of `SimulatedRun`.
+
+    Args:
+        world: The scenario and what was built from it.
+        method: What runs.
+        engine: Does the work of this host's nodes.
+        recorder: Of this host alone.
+        clock: Real time.
+        wire: Connections to the other hosts.
+        placed: Where every node of the run is.
+        host: This host.
+        pace: Whether computations take their real time or that of the scenario's device.
+        tell: Called with news for the driver.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        method: Method,
+        engine: Engine | TimingEngine,
+        recorder: Recorder,
+        clock: RealTimeClock,
+        wire: Connections,
+        placed: tuple[Placed, ...],
+        host: str,
+        pace: Pace,
+        tell: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self.scenario = world.scenario
+        self.topology = world.topology
+        self.task = world.task
+        self.cost = world.cost
+        self.pipeline = world.pipeline
+        self.engine = engine
+        self.recorder = recorder
+        self.env = clock
+        self.pace = pace
+        self.layers = (
+            engine.layers if world.cost.layers is None else even_layers(engine.parameters, world.cost.layers)
+        )
+        self.streams = Streams(world.scenario.seed)
+        self.counts: Counter[str] = Counter()
+        self.shared_steps = SharedSteps()
+        self.hosts = {one.name: one.host for one in placed}
+        self.members = members_by_role(placed)
+        self.rings = SteppedRings()
+        self.failures = Failures(self, world.scenario.network.detection_timeout)  # type: ignore[arg-type]
+        self._method = method
+        self._wire = wire
+        self._host = host
+        self._tell = tell
+        self._stop = world.scenario.stop
+        self._stop_time = inf if self._stop.time is None else self._stop.time
+        self._tasks: dict[SimulatedTask[Any], None] = {}
+        self._group_numbers: dict[tuple[str, ...], int] = {}
+        self._device = ThreadPoolExecutor(1, thread_name_prefix="torch")
+        self._computing: dict[Job[Any], simpy.Event] = {}
+        self._trained_role = STAGE if STAGE in self.members else "worker"
+        self._steps = dict.fromkeys(self.hosts, 0)  # of each node, as far as its messages told
+        self._steps_told = 0
+        self._active = 0.0
+        self.own_steps = 0
+        self.frames_sent = self.frames_received = 0
+        self.raw_bytes_sent = self.bytes_sent = self.bytes_received = 0.0
+        self.snapshots: list[Snapshot] = []
+        self._next_snapshot = dict.fromkeys(self.hosts, 1)
+        self.nodes = {one.name: self._made(one) for one in placed if one.host == host}
+        self.collectives = Collectives(
+            world.scenario.network, world.topology, self.hosts, world.cost.charged_bytes, self.rings
+        )
+        self.mains: dict[str, SimulatedTask[None]] = {}
+        self.ended = 0.0
+        """When the run ended, as the driver says; seconds."""
+
+    def _made(self, one: Placed) -> EmulatedNode:
+        everybody = self.group_number(self.members[one.role])
+        if one.role == STAGE:
+            assert self.pipeline is not None, "a world for a method with stages has a pipeline"
+            return EmulatedStage(self, self.pipeline, one, everybody)  # type: ignore[arg-type]
+        return EmulatedNode(self, one, everybody)  # type: ignore[arg-type]
+
+    # -- the loop -------------------------------------------------------------------------------------
+
+    async def run(self, over: asyncio.Event) -> None:
+        """Run this host's nodes until the driver says that the run is over."""
+        self.env.inject(self._begin)
+        loop = asyncio.get_running_loop()
+        every = self.scenario.evaluate.seconds
+        if every is not None:
+            loop.call_at(self._loop_time(every), self._snapshot_by_time, 1, every)
+        over_now = asyncio.ensure_future(over.wait())
+
+        def ended() -> bool:
+            self.tell_standing()
+            return over.is_set()
+
+        serving = asyncio.ensure_future(self.env.serve(ended))
+        try:
+            await asyncio.wait((over_now, serving), return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+        finally:
+            for task in (over_now, serving):
+                task.cancel()
+            self._close()
+
+    def _begin(self) -> None:
+        roles = self._method.roles()
+        for name, node in self.nodes.items():
+            self.mains[name] = self.start(roles[node.role](node), name)
+
+    def _close(self) -> None:
+        for node in self.nodes.values():
+            node.stop_computing()
+        for task in list(self._tasks):
+            task.close()
+        self._device.shutdown(wait=True, cancel_futures=True)
+        for name, node in self.nodes.items():
+            self.snapshots.append(Snapshot(self.ended, 0, name, node.steps, node.params))
+
+    def tell_standing(self) -> None:
+        """Where this host stands: enough for the driver to see that all is over, or that nothing goes on."""
+        idle = (
+            not self._computing
+            and self.env.peek() == inf
+            and not any(node.under_way for node in self.nodes.values())
+        )
+        self._tell(
+            {
+                "steps": self.own_steps,
+                "idle": idle,
+                "done": all(main.done for main in self.mains.values()),
+                "sent": self.frames_sent,
+                "received": self.frames_received,
+                "bytes": self.bytes_sent,
+                "active": self._active,
+            }
+        )
+
+    def waiting(self) -> list[str]:
+        """Which node waits for what, for people."""
+        return [
+            f"{name} waits for {one.what} since {one.since:.6g} s"
+            for name, main in self.mains.items()
+            if not main.done
+            for one in self.nodes[name].waiting_for.values()
+        ]
+
+    def steps_everywhere(self, steps: int) -> None:
+        """The driver told how many steps all workers have taken together."""
+        self._steps_told = steps
+        every = self.scenario.evaluate.steps
+        if every is not None:
+            mean = steps / len(self.members[self._trained_role])
+            for name, node in self.nodes.items():
+                if node.role != self._trained_role:
+                    self._snapshot_by_steps(name, int(mean), every)
+
+    # -- what nodes ask for ---------------------------------------------------------------------------
+
+    def start(
+        self, coroutine: Coroutine[Any, Any, T], owner: str | None = None, *, keep_errors: bool = False
+    ) -> SimulatedTask[T]:
+        """Run a coroutine on the clock; arguments as of `SimulatedTask`."""
+        task = SimulatedTask(self.env, coroutine, owner, keep_errors=keep_errors)
+        self._tasks[task] = None
+        task.event.callbacks.append(lambda _: self._tasks.pop(task, None))
+        return task
+
+    def group_number(self, members: tuple[str, ...]) -> int:
+        """A number for a group, on which all hosts agree without a message: a hash of its members' names."""
+        found = self._group_numbers.get(members)
+        if found is None:
+            digest = blake2b("\n".join(members).encode(), digest_size=7).digest()
+            found = self._group_numbers[members] = int.from_bytes(digest, "big")
+        return found
+
+    def may_continue(self, node: EmulatedNode) -> bool:
+        """False once the step budget is spent: the node's own, or everybody's."""
+        if self._stop.steps is None:
+            return True
+        if node.role == self._trained_role and self._method.step_budget == "each":
+            return node.steps < self._stop.steps
+        return self._everybodys_steps() < self._stop.steps * len(self.members[self._trained_role])
+
+    def _everybodys_steps(self) -> int:
+        """As far as is known here: from the driver, or from messages, whichever is newer."""
+        return max(self._steps_told, sum(self._steps[name] for name in self.members[self._trained_role]))
+
+    def steps_left(self, node: EmulatedNode) -> int:
+        """How many optimizer steps the budget leaves this node."""
+        if self._stop.steps is None:
+            return 1 << 62
+        if self._method.step_budget == "each":
+            return max(0, self._stop.steps - node.steps)
+        mean = self._everybodys_steps() / len(self.members[self._trained_role])
+        return max(0, ceil(self._stop.steps - mean))
+
+    def ends_in_time(self, seconds: float) -> bool:
+        """Whether work that begins now and takes `seconds` is done before the run's last instant."""
+        return self.env.now + seconds < self._stop_time
+
+    def active_until_now(self) -> None:
+        """Something really happened now: the run lasts at least until here."""
+        self._active = self.env.real_now
+
+    def work_begins(self) -> None:
+        """A computation starts: models are as the method left them, which is when they are evaluated."""
+        every = self.scenario.evaluate.steps
+        if every is not None:
+            for name, node in self.nodes.items():
+                if node.role == self._trained_role:
+                    self._snapshot_by_steps(name, node.steps, every)
+
+    def begin(self, job: Job[Any]) -> None:
+        """Have the thread for computations do a job that was submitted to the engine."""
+        if job in self._computing:
+            return
+        done = self._computing[job] = self.env.event()
+        jobs = self.engine.take()
+        future = self._device.submit(self.engine.run, jobs)
+        loop = asyncio.get_running_loop()
+
+        def arrived() -> None:
+            error = future.exception()
+            if error is None:
+                self.env.inject(lambda: _fire(done))
+            else:
+                self.env.inject(lambda: _raise(error))
+
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(arrived))
+
+    async def finish(self, job: Job[Any], node: EmulatedNode, *, gradients: int = 0, steps: int = 0) -> Any:
+        """Await the result of a job, and count what was done."""
+        self.begin(job)
+        done = self._computing[job]
+        try:
+            if not done.processed:
+                await node.wait(done, "its result")
+        finally:
+            del self._computing[job]
+        if isinstance(job, TrainJob) and job.result is not None:
+            node.exchange_state(job.result.state)
+        counted = job.computed()
+        kind = "computed" if self.engine.has_values else "counted"
+        self.counts["gradients_charged"] += gradients
+        self.counts["steps_charged"] += steps
+        self.counts[f"gradients_{kind}"] += counted[0]
+        self.counts[f"steps_{kind}"] += counted[1]
+        if node.role == self._trained_role and steps:
+            node.steps += steps
+            self._steps[node.id] = node.steps
+            self.own_steps += steps
+        return job.result
+
+    # -- messages -------------------------------------------------------------------------------------
+
+    def post_frame(self, source: EmulatedNode, to: str, payload: Any, tag: Hashable) -> simpy.Event:
+        """Put a message on the wire; gives an event that fires when the kernel has all of it."""
+        if to not in self.hosts:
+            raise ValueError(f"{source.id} sends to {to!r}, which is not a node: {', '.join(self.hosts)}")
+        model_bytes, other_bytes = payload_bytes(payload)
+        charged = payload.charged_bytes if isinstance(payload, Encoded) else None
+        if charged is None:
+            charged = self.cost.charged_bytes(model_bytes) + other_bytes
+        message = Message(source.id, tag, payload, source.version, self.env.real_now, charged)
+        left = self.env.event()
+        self.counts["messages"] += 1
+        if self.hosts[to] == self._host:
+            left.succeed()
+            self.nodes[to].deliver(message)
+            return left
+        self.frames_sent += 1
+        self.bytes_sent += charged
+        self.raw_bytes_sent += model_bytes + other_bytes
+        frame = pack(message, to, source.steps)
+        self._wire.send(self.hosts[to], frame, lambda: self.env.inject(lambda: _fire(left)))
+        return left
+
+    def arrived(self, arrival: Arrival) -> None:
+        """The wire's end of `recv`."""
+        message = arrival.message
+
+        def deliver() -> None:
+            self._steps[message.sender] = max(arrival.steps, self._steps[message.sender])
+            self.frames_received += 1
+            self.bytes_received += message.bytes
+            now = self.env.now
+            self.recorder.transfer(
+                self.frames_received,
+                _kind(message.tag),
+                self.hosts[message.sender],
+                self._host,
+                arrival.bytes,
+                message.bytes,
+                min(message.sent_at, now),
+                None,
+                now,
+                "delivered",
+            )
+            self.active_until_now()
+            self.nodes[arrival.to].deliver(message)
+
+        self.env.inject(deliver)
+
+    def lost(self, host: str) -> None:
+        """A host's connections ended."""
+        for name, where in self.hosts.items():
+            if where == host:
+                self.env.inject(lambda name=name: self.failures.fail(name))  # type: ignore[misc]
+
+    # -- models on the way ----------------------------------------------------------------------------
+
+    def _snapshot_by_time(self, index: int, every: float) -> None:
+        for name, node in self.nodes.items():
+            self.snapshots.append(Snapshot(index * every, index, name, node.steps, node.params))
+        asyncio.get_running_loop().call_at(
+            self._loop_time((index + 1) * every), self._snapshot_by_time, index + 1, every
+        )
+
+    def _snapshot_by_steps(self, name: str, steps: int, every: int) -> None:
+        index = self._next_snapshot[name]
+        if steps >= index * every:
+            node = self.nodes[name]
+            self.snapshots.append(Snapshot(self.env.now, index, name, node.steps, node.params))
+            self._next_snapshot[name] = steps // every + 1
+
+    def _loop_time(self, moment: float) -> float:
+        return asyncio.get_running_loop().time() + moment - self.env.real_now
+
+
+def _fire(event: simpy.Event) -> None:
+    if not event.triggered:
+        event.succeed()
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def _kind(tag: Hashable) -> str:
+    while isinstance(tag, tuple) and tag:
+        tag = tag[0]
+    return str(tag)

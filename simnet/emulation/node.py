@@ -1,0 +1,103 @@
+"""`Node` on a real machine: time passes by itself, messages are frames on TCP, torch computes in a thread.
+
+What a node is in a simulation it is here too: coroutines on SimPy's clock, a mailbox, a device that does one
+computation at a time, collectives over `send` and `recv`. Only that clock follows real time
+(:class:`~simnet.emulation.clock.RealTimeClock`), and what takes time is really done.
+"""
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Literal
+
+from torch import Tensor
+
+from simnet.runtime.node import Cancelled, OnLayer, PeerLost, Task
+from simnet.runtime.simulated_node import SimulatedNode
+from simnet.runtime.simulated_stage import SimulatedStage
+
+if TYPE_CHECKING:
+    from simnet.emulation.host_run import HostRun
+
+Pace = Literal["real", "paced"]
+"""real: a computation takes what it takes; paced: at least what the scenario's device profile says."""
+
+
+class EmulatedNode(SimulatedNode):
+    """One role on one host of an emulation."""
+
+    _run: "HostRun"  # type: ignore[assignment]
+
+    @property
+    def neighbors(self) -> tuple[str, ...]:
+        near = set(self._run.topology.neighbors(self.host))
+        return tuple(peer for peer in self.peers if self._run.hosts[peer] in near)
+
+    # -- computation ----------------------------------------------------------------------------------
+
+    async def train(
+        self,
+        steps: int | None = None,
+        *,
+        until: Task[Any] | None = None,
+        on_layer: OnLayer | None = None,
+        lr_scale: float = 1.0,
+        only: slice | Tensor | None = None,
+    ) -> int:
+        if until is None:
+            return await super().train(steps, on_layer=on_layer, lr_scale=lr_scale, only=only)
+        if steps is not None or on_layer is not None:
+            raise ValueError("train(until=...) takes neither steps nor on_layer")
+        taken = 0  # nobody knows beforehand how many fit: the step under way when the task ends is the last
+        while not until.done:
+            done = await super().train(1, lr_scale=lr_scale, only=only)
+            if done == 0:
+                await until
+            taken += done
+        return taken
+
+    async def _finish(
+        self, name: str, job: Any, seconds: float | None, *, gradients: int = 0, steps: int = 0
+    ) -> Any:
+        """Compute in the thread for computations, for as long as it takes, and no shorter if paced."""
+        self._run.begin(job)
+        try:
+            self._computing = (name, self.now)
+            self._run.work_begins()
+            if seconds is not None and self._run.pace == "paced":
+                await self.wait(self._env.timeout(seconds), name)
+            return await self._run.finish(job, self, gradients=gradients, steps=steps)
+        finally:
+            self.stop_computing()
+
+    async def _layer_by_layer(self, name: str, job: Any, on_layer: OnLayer, steps: int = 0) -> Any:
+        if self._run.pace == "paced":
+            self._run.begin(job)
+            return await super()._layer_by_layer(name, job, on_layer, steps)
+        # Real layers leave a real backward pass too close together to tell them apart: all at its end.
+        result = await self._finish(name, job, None, gradients=steps or 1, steps=steps)
+        vector = result.params if steps else result.vector
+        for layer in reversed(self.layers):
+            on_layer(layer, vector[layer])
+        return result
+
+    async def _work(self, name: str, seconds: float) -> None:
+        """What is charged beside jobs of the engine: done at the end of the time that it is paced to."""
+        if self._run.pace == "paced":
+            await super()._work(name, seconds)
+
+    # -- messages -------------------------------------------------------------------------------------
+
+    async def send(self, to: str, payload: Any, tag: Hashable = "") -> None:
+        failures = self._run.failures
+        if failures.is_noticed(to):
+            raise PeerLost(to)
+        if failures.is_down(to):
+            await self.wait(self._env.event(), f"{to} to be noticed as lost", to)
+        left = self._run.post_frame(self, to, payload, tag)
+        try:
+            await self.wait(left, f"its message to {to} to leave", to)
+        except (Cancelled, PeerLost):
+            raise  # what the kernel has, or waits to have, is sent all the same
+
+
+class EmulatedStage(EmulatedNode, SimulatedStage):
+    """One stage of one replica of a pipeline, on one host of an emulation."""

@@ -1,0 +1,161 @@
+"""Where the hosts' processes come from: one process that has imported torch, builds runs, and forks.
+
+`python -m simnet.emulation.zygote` reads JSON lines. A line that says what to run (:class:`Birth`) has it
+build the run and fork a process for every host into its namespace; `{"again": host}` has it fork one of them
+once more. When the last of them has ended it writes their worst status on its standard output. Forks share
+what is there already: 32 of them take little more memory than one. The end of standard input ends it, and its
+children with it.
+"""
+
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from simnet.emulation.host_process import HostTask, main
+from simnet.emulation.namespaces import enter_namespace
+from simnet.emulation.node import Pace
+from simnet.emulation.processes import die_with_parent
+from simnet.plan import Plan, make_engine, plans
+from simnet.scenario import load_text
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What a zygote is told: one run, and its hosts."""
+
+    scenario: str
+    """A resolved scenario of one algorithm, as YAML."""
+    folder: str | None
+    """Where its plug-ins and data files are looked for."""
+    control: str
+    """The driver's Unix socket."""
+    results: str
+    """Folder under which each host gets one."""
+    pace: Pace
+    hosts: dict[str, tuple[str, int | None]]
+    """Address of each host, and a process in its namespace; None: this one's own."""
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+
+    @classmethod
+    def from_json(cls, line: str) -> "Birth":
+        """The inverse of :meth:`to_json`."""
+        told: dict[str, Any] = json.loads(line)
+        told["hosts"] = {host: (ip, pid) for host, (ip, pid) in told["hosts"].items()}
+        return cls(**told)
+
+
+def born_from(plan: Plan, folder: Path) -> tuple[str, str | None]:
+    """A plan's scenario as text, and the folder of its plug-ins; files that it reads go to `folder`."""
+    from simnet.scenario import dump
+
+    for place, content in plan.files.by_place.items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_bytes(content)
+    places = {path: str(folder / place) for path, place in plan.files.places.items()}
+    found = plan.scenario.folder
+    return dump(plan.scenario, places), None if found is None else str(found)
+
+
+class Zygote:
+    """The process's state: the run it has built, and the hosts that it has forked for it."""
+
+    def __init__(self) -> None:
+        self._birth: Birth | None = None
+        self._plan: Plan | None = None
+        self._children: set[int] = set()
+        self._status = 0
+
+    def told(self, line: str) -> None:
+        """Do what a line says."""
+        told = json.loads(line)
+        if "again" in told:
+            self._fork(told["again"])
+            return
+        self._birth, self._status = Birth.from_json(line), 0
+        folder = None if self._birth.folder is None else Path(self._birth.folder)
+        (self._plan,) = plans(load_text(self._birth.scenario, folder=folder).scenarios[0].scenario)
+        for host in self._birth.hosts:
+            self._fork(host)
+
+    def reap(self) -> None:
+        """Take leave of the processes that have ended; of the last one, tell the driver."""
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            self._children.discard(pid)
+            self._status = max(self._status, int(os.waitstatus_to_exitcode(status) > 0))
+            if not self._children:
+                print(json.dumps({"status": self._status}), flush=True)
+
+    def _fork(self, host: str) -> None:
+        assert self._birth is not None, "nothing is to be forked before a run is told"
+        assert self._plan is not None, "it was built when it was told"
+        parent = os.getpid()
+        child = os.fork()
+        if child == 0:
+            os.close(0)
+            os.dup2(2, 1)
+            os._exit(_born(self._plan, self._birth, host, parent))
+        self._children.add(child)
+
+
+def serve() -> None:
+    """Do as the lines on standard input say, until they end."""
+    torch.set_num_threads(1)
+    zygote, waker = Zygote(), socket.socketpair()
+    for end in waker:
+        end.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(waker[1].fileno())
+    lines = ""
+    with selectors.DefaultSelector() as selector:
+        selector.register(0, selectors.EVENT_READ)
+        selector.register(waker[0], selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fd != 0:
+                    waker[0].recv(4096)
+                    zygote.reap()
+                    continue
+                read = os.read(0, 1 << 16)
+                if not read:
+                    return
+                *whole, lines = (lines + read.decode()).split("\n")
+                for line in whole:
+                    zygote.told(line)
+
+
+def _born(plan: Plan, birth: Birth, host: str, parent: int) -> int:
+    """What a forked process does."""
+    signal.set_wakeup_fd(-1)
+    die_with_parent(parent)
+    ip, pid = birth.hosts[host]
+    if pid is not None:
+        enter_namespace(pid)
+    try:
+        engine = make_engine(plan)
+    except Exception as error:
+        print(f"{host}: {error}", file=sys.stderr)
+        return 1
+    folder = Path(birth.results, host.replace("/", "_"))
+    status = main(HostTask(plan.world, plan.method, engine, host, ip, birth.pace, birth.control, folder))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    serve()

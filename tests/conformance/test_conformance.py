@@ -1,0 +1,60 @@
+"""One suite for both runtimes: the simulated one, and real processes that talk TCP over the loopback."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from simnet.emulation.emulate import Nursery, emulate
+from simnet.plan import make_engine, plans
+from simnet.results import Recorder
+from simnet.runtime.simulated import SimulatedRun
+from simnet.scenario import load_text
+
+SCENARIO = """
+name: conformance
+threads: 1
+network: {topology: {kind: star, nodes: 4}, link: {bandwidth: 1 Gbps, latency: 1 ms}}
+workers: {device: {flops: 100 MFLOP/s, achieved: 0.5}}
+task:
+  name: classification
+  dataset: digits
+  model: {name: mlp, hidden: [8]}
+  batch_size: 8
+  optimizer: {name: sgd, lr: 0.1}
+algorithms: ["behaviours:%s"]
+stop: {steps: 100}
+"""
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery(None) as found:
+        yield found
+
+
+def metrics_of(runtime: str, behaviour: str, nursery: Nursery) -> pd.DataFrame:
+    scenario = load_text(SCENARIO % behaviour, folder=Path(__file__).parent).scenarios[0].scenario
+    (plan,) = plans(scenario)
+    if runtime == "emulated":
+        recorder = emulate(plan, nursery).recorder
+    else:
+        recorder = Recorder()
+        SimulatedRun(plan.world, plan.method, make_engine(plan), recorder).run()
+    return recorder.tables()["metrics"].to_pandas()
+
+
+@pytest.mark.parametrize("behaviour", ["Messages", "Collectives", "Tasks", "Work"])
+@pytest.mark.parametrize("runtime", ["simulated", "emulated"])
+def test_every_worker_saw_what_a_node_must_do(runtime: str, behaviour: str, nursery: Nursery) -> None:
+    metrics = metrics_of(runtime, behaviour, nursery)
+    assert sorted(metrics[metrics.name == "checked"].node) == ["n0", "n1", "n2", "n3"]
+
+
+def test_the_work_is_the_same_in_both(nursery: Nursery) -> None:
+    norms = [
+        metrics.loc[metrics.name == "norm"].sort_values("node").value.tolist()
+        for metrics in (metrics_of(runtime, "Work", nursery) for runtime in ("simulated", "emulated"))
+    ]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-6)

@@ -1,0 +1,129 @@
+"""Real processes over real TCP end with the simulated run's models, where timing has no say in them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from simnet.emulation.doctor import missing_for
+from simnet.emulation.driver import open_driver
+from simnet.emulation.emulate import Emulated, Nursery, emulate
+from simnet.plan import Plan, make_engine, plans
+from simnet.results import Recorder
+from simnet.runtime.simulated import SimulatedRun
+from simnet.runtime.world import Outcome
+from simnet.scenario import Scenario, canonical, load_text
+
+METHODS: list[dict[str, Any]] = [
+    {"name": "allreduce"},
+    {"name": "diloco", "local_steps": 3},
+    {"name": "d-psgd"},
+    {"name": "fedavg", "local_steps": 3},
+    {"name": "gossip"},
+    {"name": "local-sgd", "local_steps": 3},
+]
+ASYNCHRONOUS: list[dict[str, Any]] = [{"name": "fedbuff", "local_steps": 3, "buffer": 2}, {"name": "ad-psgd"}]
+PIPELINES: list[dict[str, Any]] = [
+    {"name": "pipeline", "schedule": "1f1b", "microbatches": 4},
+    {"name": "pipedream"},
+]
+
+
+def planned(mapping: dict[str, Any]) -> Plan:
+    (plan,) = plans(Scenario.model_validate(mapping))
+    return plan
+
+
+def simulated(plan: Plan) -> tuple[Outcome, Recorder]:
+    recorder = Recorder()
+    return SimulatedRun(plan.world, plan.method, make_engine(plan), recorder).run(), recorder
+
+
+@pytest.fixture(scope="module")
+def loopback() -> Iterator[Nursery]:
+    with Nursery(None) as nursery:
+        yield nursery
+
+
+@pytest.fixture
+def shaped() -> Iterator[Callable[[Plan], Emulated]]:
+    missing = missing_for("fabric")
+    if missing:
+        pytest.skip(f"the fabric cannot run here: {missing}")
+
+    def over_the_fabric(plan: Plan) -> Emulated:
+        driver.up(plan.world.topology)
+        with Nursery(driver) as nursery:
+            return emulate(plan, nursery)
+
+    with open_driver("fabric") as driver:
+        yield over_the_fabric
+
+
+def agree(real: Emulated, expected: tuple[Outcome, Recorder]) -> None:
+    """Models and work are the same; so are bytes, which every message took in both."""
+    outcome, recorder = expected
+    assert real.outcome.worker_steps == outcome.worker_steps
+    assert real.outcome.bytes_sent == pytest.approx(outcome.bytes_sent)
+    assert real.outcome.invariants["bytes_lost"] == 0
+    assert real.outcome.final == pytest.approx(outcome.final, abs=1e-4)
+    final = [
+        tables["metrics"].to_pandas().query("name == 'loss'").groupby("node").value.last()
+        for tables in (real.recorder.tables(), recorder.tables())
+    ]
+    assert final[0].to_dict() == pytest.approx(final[1].to_dict(), abs=1e-4)
+
+
+def titled(entry: dict[str, Any]) -> str:
+    return str(entry["name"])
+
+
+@pytest.mark.parametrize("entry", METHODS, ids=titled)
+def test_models_are_those_of_the_simulation(
+    entry: dict[str, Any], small: Callable[..., dict[str, Any]], loopback: Nursery
+) -> None:
+    plan = planned(small({"algorithms": [entry]}))
+    agree(emulate(plan, loopback), simulated(plan))
+
+
+@pytest.mark.parametrize("entry", PIPELINES, ids=titled)
+def test_models_of_pipelines_are_those_of_the_simulation(
+    entry: dict[str, Any], small: Callable[..., dict[str, Any]], loopback: Nursery
+) -> None:
+    changes = {"algorithms": [entry], "pipeline": {"stages": 2}, "task.model.hidden": [16, 16, 16]}
+    plan = planned(small(changes))
+    agree(emulate(plan, loopback), simulated(plan))
+
+
+@pytest.mark.parametrize("entry", ASYNCHRONOUS, ids=titled)
+def test_asynchronous_methods_learn_and_take_their_steps(
+    entry: dict[str, Any], small: Callable[..., dict[str, Any]], loopback: Nursery
+) -> None:
+    plan = planned(small({"algorithms": [entry], "stop": {"steps": 12}}))
+    real, (expected, _) = emulate(plan, loopback), simulated(plan)
+    assert real.outcome.worker_steps >= expected.worker_steps
+    losses = real.recorder.tables()["metrics"].to_pandas().query("name == 'loss' and node == ''").value
+    assert losses.iloc[-1] < losses.iloc[0]
+    counts = real.outcome.invariants
+    assert counts["gradients_charged"] == counts["gradients_computed"] == real.outcome.worker_steps
+
+
+@pytest.mark.parametrize(
+    "entry", [{"name": "diloco", "local_steps": 3}, {"name": "fedavg", "local_steps": 3}]
+)
+def test_models_over_shaped_links_are_those_of_the_simulation(
+    entry: dict[str, Any], small: Callable[..., dict[str, Any]], shaped: Callable[[Plan], Emulated]
+) -> None:
+    plan = planned(small({"algorithms": [entry]}))
+    agree(shaped(plan), simulated(plan))
+
+
+def test_the_hosts_run_what_the_driver_resolved(small: Callable[..., dict[str, Any]]) -> None:
+    """What a zygote reads is the plan's scenario: the same identity, files and all."""
+    from simnet.emulation.zygote import born_from
+
+    plan = planned(small())
+    text, folder = born_from(plan, None)  # type: ignore[arg-type]  # there are no files to copy
+    assert folder is None
+    again = load_text(text).scenarios[0].scenario
+    assert canonical(again) == canonical(plan.scenario)
