@@ -56,7 +56,9 @@ class DriverOptions:
     congestion_control: str = "reno"
     """`net.ipv4.tcp_congestion_control` in every host. Not bbr, which loses a fifth in collectives."""
     window: int | None = None
-    """The most bytes that a connection has in flight (`tcp_wmem`, `tcp_rmem`); None: the kernel's choice."""
+    """Bytes of a connection's buffers (`tcp_wmem`, half of `tcp_rmem`). None: four times what the host's
+    longest route holds, between 128 KiB and the kernel's own 4 MiB. Larger ones fill queues for seconds, and
+    acknowledgements wait in them."""
     segmentation_offload: bool | None = None
     """Whether packets travel in trains; None: where no link loses any and queues hold a second. (fabric)"""
     realtime: bool = True

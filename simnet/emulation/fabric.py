@@ -58,6 +58,8 @@ class FabricDriver(MininetHostsDriver):
             hosts[name] = EmulatedHost(name, addresses[name], INTERFACE, node.pid)
         wiring = self._wiring = wiring_of(topology, names)
         options = self.options
+        changes = wiring.changes(options.horizon)
+        windows = wiring.windows(changes)
         plan = {
             "interface": INTERFACE,
             "mtu": options.mtu,
@@ -67,12 +69,18 @@ class FabricDriver(MininetHostsDriver):
             "realtime": options.realtime,
             "seed": self.seed,
             "prefix": network.prefixlen,
-            "settings": settings(options.congestion_control, options.window),
-            "hosts": [{"address": host.address, "pid": host.pid} for host in hosts.values()],
+            "hosts": [
+                {
+                    "address": host.address,
+                    "pid": host.pid,
+                    "settings": settings(options.congestion_control, options.window or windows[host.name]),
+                }
+                for host in hosts.values()
+            ],
             "links": wiring.links(),
             "ways": wiring.descriptions(),
             "routes": wiring.routes(),
-            "changes": wiring.changes(options.horizon),
+            "changes": changes,
             "horizon": options.horizon,
         }
         self._wire = processes.start(
