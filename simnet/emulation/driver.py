@@ -53,6 +53,10 @@ class DriverOptions:
     mtu: int = 1500
     queue: float | None = None
     """Seconds of its nominal rate that a link queues before it drops; None: as much as there is. (fabric)"""
+    acknowledgements_first: bool = True
+    """Whether a host's acknowledgements overtake what it has queued on its first link. On real hosts TCP
+    keeps that queue short; here it would hold whole windows, and whoever sends and receives at once would
+    wait. (fabric)"""
     congestion_control: str = "reno"
     """`net.ipv4.tcp_congestion_control` in every host. Not bbr, which loses a fifth in collectives."""
     window: int | None = None

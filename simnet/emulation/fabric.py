@@ -66,6 +66,7 @@ class FabricDriver(MininetHostsDriver):
             "overhead": options.overhead_bytes,
             "queue": options.queue,
             "trains": trains(wiring, options),
+            "acknowledgements_first": options.acknowledgements_first,
             "realtime": options.realtime,
             "seed": self.seed,
             "prefix": network.prefixlen,

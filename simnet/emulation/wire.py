@@ -33,6 +33,7 @@ _TURN = 64
 _EVENTS = 64
 _BUSY, _GRAIN = 0.3, 5e-5
 """Above this part of a core the fabric wakes up at most every 50 us: setting a timer is dear."""
+_TCP, _ACK, _LARGEST_ACKNOWLEDGEMENT = 6, 0x10, 120
 _PR_SET_TIMERSLACK = 29
 _MCL_CURRENT_AND_FUTURE = 3
 _TFD_TIMER_ABSTIME = 1
@@ -73,6 +74,7 @@ class Wire:
     def __init__(self, plan: dict[str, Any]) -> None:
         self._overhead: int = plan["overhead"]
         self._trains: bool = plan["trains"]
+        self._acknowledgements_first: bool = plan["acknowledgements_first"]
         self._interface: str = plan["interface"]
         self._links = [
             Link(link["name"], link["rate"], plan["queue"], link["shared"]) for link in plan["links"]
@@ -163,14 +165,15 @@ class Wire:
             else:
                 whole = segment = size + self._overhead
             path = paths[0] if len(paths) == 1 else paths[_flow(frame) % len(paths)]
-            self._pass(Train(frame, whole, segment, path, host, _monotonic()))
+            train = Train(frame, whole, segment, path, host, _monotonic())
+            self._pass(train, self._acknowledgements_first and _acknowledges(frame))
 
-    def _pass(self, train: Train) -> None:
-        """A train has reached its next link."""
+    def _pass(self, train: Train, first: bool = False) -> None:
+        """A train has reached its next link; `first`: it does not wait there."""
         link, way = train.path[train.stage]
         if link.lanes is not None and train.frame is not None:
             link = link.lane(train.frame[22:34])
-        if link.admit(train) and link.rate > 0.0:
+        if (link.slip_in(train) if first else link.admit(train)) and link.rate > 0.0:
             self._schedule(train, link, way)
 
     def _schedule(self, train: Train, link: Link, way: Way | None) -> None:
@@ -349,6 +352,16 @@ class Wire:
             "link_bytes": carried,
             "link_drops": dropped,
         }
+
+
+def _acknowledges(frame: bytes) -> bool:
+    """Whether a packet is a TCP acknowledgement and nothing else."""
+    size = len(frame) - _HEADER
+    if size > _LARGEST_ACKNOWLEDGEMENT or frame[19] != _TCP:
+        return False
+    header = (frame[_HEADER] & 0xF) * 4
+    tcp = _HEADER + header
+    return frame[tcp + 13] == _ACK and size == header + (frame[tcp + 12] >> 4) * 4
 
 
 def _flow(frame: bytes) -> int:
