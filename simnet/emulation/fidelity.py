@@ -1,7 +1,7 @@
 """Whether what an emulation measured may be believed: what the network did beside what it was asked to do.
 
-An emulation is valid if its packets were on time and none was dropped that the scenario does not lose. It says
-nothing of machines: work that competes for the cores of this one takes longer than on machines of its own.
+An emulation is valid if its packets were on time and none was dropped that the scenario does not lose. That
+says nothing of machines: work that competes for the cores of this one takes longer than on its own machines.
 """
 
 import os

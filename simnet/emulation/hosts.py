@@ -36,7 +36,7 @@ def bridge_class(mark: str) -> type[Any]:
     """Mininet's `LinuxBridge` in a namespace of its own, made with `ip` instead of `brctl`."""
     from mininet.nodelib import LinuxBridge
 
-    class Bridge(LinuxBridge):  # type: ignore[misc]
+    class Bridge(LinuxBridge):
         """A switch that forwards at once: it knows no spanning tree, so its network must be a tree."""
 
         controlIntf = None  # noqa: N815 - Mininet's name
@@ -60,7 +60,7 @@ def bridge_class(mark: str) -> type[Any]:
 
 
 def _marked(kind: type[Any], mark: str) -> type[Any]:
-    class Marked(kind):  # type: ignore[misc]
+    class Marked(kind):
         """A Mininet node whose shell dies with this thread and bears the emulation's mark."""
 
         def _popen(self, command: list[str], **options: Any) -> "subprocess.Popen[Any]":
@@ -71,10 +71,10 @@ def _marked(kind: type[Any], mark: str) -> type[Any]:
 
 
 def shaped_interface() -> type[Any]:
-    """Mininet's `TCIntf`, which raises `EmulationError` where `tc` refuses, instead of a line on the screen."""
+    """Mininet's `TCIntf`, which raises `EmulationError` where `tc` refuses."""
     from mininet.link import TCIntf
 
-    class Shaped(TCIntf):  # type: ignore[misc]
+    class Shaped(TCIntf):
         """An interface with a rate."""
 
         def tc(self, cmd: str, tc: str = "tc") -> str:

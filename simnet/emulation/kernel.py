@@ -58,7 +58,7 @@ class MininetDriver(MininetHostsDriver):
         wiring = self._wiring = wiring_of(topology, names)
         shaping.refuse(wiring)
         tree = shaping.is_tree(topology)
-        passing = [node for node in topology.graph if node not in names]
+        passing = tuple(node for node in topology.graph if node not in names)
         needed = topology.switches if tree else passing
         addressed = names if tree else tuple(topology.graph)
         network = address_range(len(addressed), resolvers())
@@ -194,7 +194,9 @@ class MininetDriver(MininetHostsDriver):
     def _follow(self, begin: float) -> None:
         wiring = self._up_wiring()
         ways = list(wiring.ways)
-        owners = {edge["resource"]: (a, b) for a, b, edge in wiring.topology.graph.edges(data=True)}
+        owners: dict[int, Hop] = {
+            edge["resource"]: (a, b) for a, b, edge in wiring.topology.graph.edges(data=True)
+        }
         for at, kind, which, value in self._changes:
             if self._ending.wait(max(0.0, begin + at - time.monotonic())):
                 return
@@ -306,9 +308,8 @@ class MininetDriver(MininetHostsDriver):
             command = mininet_hosts.entering(self._nodes[node].pid, ["tc", "-s", "-j", "qdisc", "show"])
             said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             for queue in json.loads(said or "[]"):
-                way = interfaces.get(queue.get("dev", ""))
-                if way is not None and queue.get("root"):
-                    resource = self._up_wiring().topology.graph.edges[way]["resource"]
+                if queue.get("root") and queue.get("dev") in interfaces:
+                    resource = self._up_wiring().topology.graph.edges[interfaces[queue["dev"]]]["resource"]
                     found[names[resource]] = queue.get("drops", 0)
         return found
 

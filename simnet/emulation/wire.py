@@ -5,7 +5,6 @@ line each, and ends at the end of its input. It holds a TUN device in the namesp
 of it is left when it ends.
 """
 
-import ctypes
 import gc
 import json
 import os
@@ -21,6 +20,7 @@ from typing import Any
 
 from simnet.emulation import namespaces
 from simnet.emulation.lateness import Lateness
+from simnet.emulation.promptness import Timer, ask_for_realtime
 from simnet.emulation.queues import Link, Path, Train, Way, jitter_of
 
 _HEADER = 10
@@ -34,38 +34,7 @@ _EVENTS = 64
 _BUSY, _GRAIN = 0.3, 5e-5
 """Above this part of a core the fabric wakes up at most every 50 us: setting a timer is dear."""
 _TCP, _ACK, _LARGEST_ACKNOWLEDGEMENT = 6, 0x10, 120
-_PR_SET_TIMERSLACK = 29
-_MCL_CURRENT_AND_FUTURE = 3
-_TFD_TIMER_ABSTIME = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 _monotonic = time.monotonic
-
-
-class _Timer:
-    """A timerfd on the clock of `time.monotonic()`: epoll's own timeout counts milliseconds."""
-
-    def __init__(self) -> None:
-        self.descriptor = _libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK)
-        if self.descriptor < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_create")
-        self._setting = (ctypes.c_long * 4)()
-        self._reference = ctypes.byref(self._setting)
-        self._at = inf
-
-    def ring_at(self, instant: float) -> None:
-        """Become readable at an instant; an earlier setting no longer counts."""
-        if instant == self._at:
-            return
-        self._at = instant
-        seconds = 0 if instant == inf else int(instant)
-        self._setting[2] = seconds
-        self._setting[3] = 0 if instant == inf else max(1, int((instant - seconds) * 1e9))
-        _libc.timerfd_settime(self.descriptor, _TFD_TIMER_ABSTIME, self._reference, None)
-
-    def rang(self) -> None:
-        """It has become readable, and is to be set anew."""
-        os.read(self.descriptor, 8)
-        self._at = inf
 
 
 class Wire:
@@ -104,13 +73,13 @@ class Wire:
         self._upcoming: list[tuple[float, int, str, Any, Any]] = []
         self._heap: list[tuple[float, int, Train]] = []
         self._count = 0
-        self._timer = _Timer()
+        self._timer = Timer()
         self._poll = select.epoll()
         for descriptor in (*self._descriptors, self._timer.descriptor, 0):
             self._poll.register(descriptor, select.EPOLLIN)
         os.set_blocking(0, False)
         self._input = b""
-        self.realtime = plan["realtime"] and _realtime()
+        self.realtime = plan["realtime"] and ask_for_realtime()
         self._forget()
 
     def _forget(self) -> None:
@@ -368,17 +337,6 @@ def _flow(frame: bytes) -> int:
     """A number for the connection that a packet belongs to, the same for all of its packets."""
     begin = _HEADER + (frame[_HEADER] & 0xF) * 4
     return hash(int.from_bytes(frame[begin : begin + 4], "big") * 2654435761 >> 7)
-
-
-def _realtime() -> bool:
-    """Ask to run before all else; whether that is granted."""
-    _libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    _libc.mlockall(_MCL_CURRENT_AND_FUTURE)
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    except PermissionError:
-        return False
-    return True
 
 
 def say(answer: dict[str, Any]) -> None:

@@ -143,7 +143,7 @@ class Wiring:
         dynamics = self.topology.dynamics
         if dynamics is None:
             return []
-        series = [
+        series: list[Iterator[tuple[float, str, Any, Any]]] = [
             (
                 (time, "rate", resource, value / self.efficiencies[resource])
                 for time, value in _steps(profile, horizon)
