@@ -128,11 +128,14 @@ async def _through(
         there = None if driver is None else driver.hosts[host]
         addresses[host] = ("127.0.0.1", None) if there is None else (there.address, there.pid)
     coordinator = Coordinator(
+        placed,
         {host: ip for host, (ip, _) in addresses.items()},
         stop,
         None if stop.steps is None else stop.steps * len(trained),
         len(trained),
         _buffers(plan.world.topology) if driver is not None else lambda _, __: None,
+        plan.world.faults.churn,
+        lambda host, past: nursery.tell(json.dumps({"again": host, "past": past})),
         None if driver is None else driver.start,
         watch,
     )
