@@ -92,6 +92,7 @@ class Coordinator:
         buffers: Bytes that a connection's sender may have in the kernel; None: the kernel's choice.
         churn: Which hosts are killed and started again when.
         again: Has a host's process started once more: its nodes' incarnation, steps and batches.
+        said: Gives the last of what hosts said on their error output.
         begin: Called when all hosts are ready, right before the start; gives the start's instant.
         watch: Called with where the run stands.
     """
@@ -106,6 +107,7 @@ class Coordinator:
         buffers: Callable[[str, str], int | None],
         churn: Churn | None,
         again: Callable[[str, dict[str, list[int]]], None],
+        said: Callable[[], str],
         begin: Callable[[], float] | None = None,
         watch: Callable[[Progress], None] | None = None,
     ) -> None:
@@ -116,6 +118,7 @@ class Coordinator:
         self._buffers = buffers
         self._churn = churn
         self._again = again
+        self._said = said
         self._begin = begin
         self._watch = watch
         self._nodes: dict[str, list[str]] = {}
@@ -147,10 +150,10 @@ class Coordinator:
         self._failure = self._failure or why
         self._changed.set()
 
-    def processes_ended(self, status: int, said: str) -> None:
+    def processes_ended(self, status: int) -> None:
         """All hosts' processes have ended; a status other than 0 is that of one that failed."""
         if status and not self._finished:
-            self.failed(f"the hosts' processes ended:\n{said}")
+            self.failed(f"the hosts' processes ended:\n{self._said()}")
 
     def close(self) -> None:
         """Hang up: hosts that still run end."""
@@ -287,7 +290,8 @@ class Coordinator:
                     self._heard(host, news)
                 self._changed.set()
         if host is not None and host.finished is None and self._hosts.get(host.name) is host:
-            self.failed(f"the process of {host.name} ended before the run did")
+            await asyncio.sleep(0.2)  # its last words come by another way
+            self.failed(f"the process of {host.name} ended before the run did:\n{self._said()}")
 
     def _heard(self, host: _Host, news: dict[str, Any]) -> None:
         if "connected" in news:

@@ -20,6 +20,7 @@ from simnet.emulation.connections import Address, Connections
 from simnet.emulation.host_run import HostRun, Past
 from simnet.emulation.node import Pace
 from simnet.results import Recorder
+from simnet.runtime.node import Aborted
 from simnet.runtime.placement import placements
 from simnet.runtime.world import Method, World
 
@@ -111,6 +112,9 @@ async def _main(task: HostTask) -> None:
         listening = asyncio.ensure_future(_listen(control, run, wire, over))
         try:
             await run.run(over)
+        except Aborted as aborted:
+            control.say({"aborted": str(aborted)})
+            await over.wait()
         except Exception as error:
             control.say({"error": _plain(error), "trace": traceback.format_exc()})
         listening.cancel()
