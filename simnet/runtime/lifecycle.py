@@ -79,6 +79,7 @@ class Lifecycle:
         node = nodes[node_id]
         node.cut_computation()
         self._run.failures.down(node_id, says_so=says_so)
+        self._run.views.crashed(node_id)
         # From an event of its own: a process cannot interrupt itself, and this may be called by one of these.
         ending, life = simpy.Event(env), node.incarnation
         ending._ok, ending._value = True, None
@@ -96,11 +97,17 @@ class Lifecycle:
         self._run.recorder.fault(float(self._run.env.now), node_id, "up", cause)
         self._run.failures.up(node_id)
         self._run.nodes[node_id].begin_again(disk=disk)
+        self._run.views.restarted(node_id)
         self._start(node_id)
 
     def _start(self, node_id: str) -> None:
         node = self._run.nodes[node_id]
-        self._mains[node_id] = self._run.start(self._roles[node.role](node), node_id)
+        main = self._mains[node_id] = self._run.start(self._roles[node.role](node), node_id)
+        main.event.callbacks.append(lambda _: self._returned(node_id, main))
+
+    def _returned(self, node_id: str, main: SimulatedTask[None]) -> None:
+        if self._mains[node_id] is main and self.is_up(node_id):
+            self._run.views.ended(node_id)
 
     # -- whether anything can still happen ------------------------------------------------------------
 

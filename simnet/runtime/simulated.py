@@ -22,7 +22,7 @@ from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
 from simnet.runtime.lifecycle import DeadlockError as DeadlockError
 from simnet.runtime.lifecycle import Lifecycle
-from simnet.runtime.node import Cancelled, Encoded, Message
+from simnet.runtime.node import Aborted, Cancelled, Encoded, Message
 from simnet.runtime.partitions import Partitions
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
@@ -30,6 +30,7 @@ from simnet.runtime.shared_steps import SharedSteps
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.simulated_stage import stage_nodes, whole_models
 from simnet.runtime.stage_node import STAGE
+from simnet.runtime.views import Views
 from simnet.runtime.waiting import SimulatedTask
 from simnet.runtime.world import Method, Outcome, Progress, World
 from simnet.streams import Streams
@@ -79,6 +80,7 @@ class SimulatedRun:
         self.network = FluidNetwork(self.env, world.topology, transport, on_end=self._transfer_ended)
         self.rings = FluidRings(self)
         self.failures = Failures(self)
+        self.views = Views(self)
         self.counts: Counter[str] = Counter()
         self.shared_steps = SharedSteps()
         self._method = method
@@ -156,7 +158,7 @@ class SimulatedRun:
     # -- the loop -------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
-        """Run to the end and give the outcome.
+        """Run to the end, or until the method aborts, and give the outcome.
 
         Raises :class:`DeadlockError` if nothing can happen any more before the scenario's `stop`,
         `InvariantError` if clock and work disagree, and whatever a coroutine raises, such as a `PeerLost`
@@ -190,7 +192,10 @@ class SimulatedRun:
             events += 1
             if events > STUCK_EVENTS:
                 raise InvariantError(f"{STUCK_EVENTS} events at {env.now} s without the clock moving")
-            env.step()
+            try:
+                env.step()
+            except Aborted as aborted:
+                return self._close(float(env.now), str(aborted))
         unfinished = self.lifecycle.unfinished
         if upcoming == inf and unfinished and not self._spent():
             raise DeadlockError(self.lifecycle.explanation())
@@ -221,7 +226,7 @@ class SimulatedRun:
             return inf
         return now + (until - now) * (stop.bytes - sent) / (by_then - sent)  # bytes flow steadily till then
 
-    def _close(self, ended: float) -> Outcome:
+    def _close(self, ended: float, aborted: str = "") -> Outcome:
         unfinished = sum(node.stop_computing() for node in self.nodes.values())
         for task in list(self._tasks):
             task.close()
@@ -254,6 +259,7 @@ class SimulatedRun:
                 "bytes_in_flight_at_end": in_flight,
                 **work,
             },
+            aborted=aborted,
         )
 
     def _check_work(self) -> None:

@@ -12,6 +12,7 @@ from simnet.runtime.collectives import pass_on, tree_barrier
 from simnet.runtime.node import (
     Cancelled,
     Gradient,
+    GroupChanged,
     Message,
     Node,
     NoValuesError,
@@ -19,6 +20,7 @@ from simnet.runtime.node import (
     PeerLost,
     Task,
     Timeout,
+    View,
 )
 from simnet.runtime.rings import CollectiveTag
 from simnet.runtime.waiting import Mailbox, SimulatedTask, Turns, Until
@@ -71,6 +73,8 @@ class SimulatedNode(Node):
         self._params = run.engine.initial_params
         self._optimizer_state = run.engine.init_state(self._params)
         self._everybody = everybody
+        self._view: View | None = None
+        self._joined_as = 0
         self._collectives_called: dict[Hashable, int] = {}
         self.samples = run.task.samples[rank] if role == "worker" else 0
         self.parameters = run.cost.charged_parameters
@@ -121,6 +125,34 @@ class SimulatedNode(Node):
 
     def up(self, role: str | None = None) -> tuple[str, ...]:
         return self._run.failures.seen_up(self.id, self._run.members[role or self.role])
+
+    @property
+    def view(self) -> View:
+        return self._run.views.first(self.role) if self._view is None else self._view
+
+    @property
+    def regrouping(self) -> bool:
+        return self._run.views.changing(self)
+
+    @property
+    def in_view(self) -> bool:
+        """Whether it has been a member of its view ever since, and not gone down meanwhile."""
+        return self._joined_as == self.incarnation
+
+    def join(self, view: View) -> None:
+        """Take part in a view from now on."""
+        self._view, self._joined_as = view, self.incarnation
+
+    async def regroup(self, quorum: int = 1, deadline: float | None = None) -> View:
+        return await self._run.views.regroup(self, quorum, deadline)
+
+    @property
+    def optimizer_state(self) -> dict[str, Tensor]:
+        return self._optimizer_state
+
+    @optimizer_state.setter
+    def optimizer_state(self, value: dict[str, Tensor]) -> None:
+        self._optimizer_state = value
 
     @property
     def now(self) -> float:
@@ -368,7 +400,7 @@ class SimulatedNode(Node):
         transfer = self._run.post(self, to, payload, tag)
         try:
             await self.wait(transfer.sent, f"its message to {to} to leave", to)
-        except (Cancelled, PeerLost):
+        except (Cancelled, GroupChanged):
             self._run.network.cancel(transfer)
             raise
 
@@ -389,7 +421,7 @@ class SimulatedNode(Node):
             else:
                 either = simpy.AnyOf(self._env, (arrival, self._env.timeout(timeout)))
                 await self.wait(either, awaited, sender)
-        except (Cancelled, PeerLost):
+        except (Cancelled, GroupChanged):
             self._mailbox.withdraw(tag, arrival)
             raise
         self._run.recorder.span(self.id, "wait", "recv", started, self.now)
@@ -459,22 +491,34 @@ class SimulatedNode(Node):
     @contextmanager
     def _together(self, name: str, members: tuple[str, ...]) -> Iterator[None]:
         """Around the steps of a collective: it ends with the loss of a member, and leaves a span."""
-        with self._run.failures.together(self.id, members), self._span(name):
-            yield
+        ticket = self._run.views.enter(self)
+        try:
+            with self._run.failures.together(self.id, members), self._span(name):
+                yield
+        finally:
+            self._run.views.leave(ticket)
 
     def _collective(self, kind: str, group: Sequence[str] | None) -> tuple[tuple[str, ...], CollectiveTag]:
-        """The members, and a tag that the n-th call of this kind shares at each of them."""
+        """The members, and a tag that the n-th call of this kind in this view shares at each of them.
+
+        Raises :class:`GroupChanged` if this node is not in its view any more: it was down.
+        """
+        view = self._view
+        epoch = 0 if view is None else view.epoch
         if group is None:
-            members, number = self.members(self.role), self._everybody
+            if not self.in_view:
+                raise GroupChanged(f"{self.id} was down: it must regroup() before it takes part again")
+            members = self.members(self.role) if view is None else view.members
+            number = self._everybody if epoch == 0 else self._run.group_number(members)
         else:
             members = tuple(group)
             if self.id not in members:
                 raise ValueError(f"{self.id} called {kind} of a group that it is not in: {members}")
             number = self._run.group_number(members)
-        key = (kind, number)
+        key: Hashable = (kind, number) if epoch == 0 else (kind, number, epoch)
         turn = self._collectives_called.get(key, 0)
         self._collectives_called[key] = turn + 1
-        return members, (kind, number, turn)
+        return members, (kind, number if epoch == 0 else (number, epoch), turn)
 
     # -- the rest -------------------------------------------------------------------------------------
 
