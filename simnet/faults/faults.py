@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from simnet.faults.churn import Churn, build_churn
+from simnet.faults.partitions import Split, build_partitions
 from simnet.faults.slowdown import Slowdown
 from simnet.faults.stragglers import build_slowdowns
 from simnet.network import Topology
@@ -15,6 +17,10 @@ class Faults:
 
     slowdowns: Mapping[str, Slowdown] = field(default_factory=dict)
     """What slows hosts down, by their names; the others work at the speed of their device."""
+    churn: Churn | None = None
+    """Who goes and comes."""
+    partitions: tuple[Split, ...] = ()
+    """Who cannot reach whom."""
 
 
 NO_FAULTS = Faults()
@@ -26,4 +32,8 @@ def build_faults(scenario: Scenario, topology: Topology) -> Faults:
     Faults of links are part of the topology (see :mod:`simnet.network.link_faults`). Raises
     :class:`~simnet.scenario.ScenarioError` where a fault names what the network does not have.
     """
-    return Faults(slowdowns=build_slowdowns(scenario, topology))
+    return Faults(
+        slowdowns=build_slowdowns(scenario, topology),
+        churn=build_churn(scenario, topology),
+        partitions=build_partitions(scenario, topology),
+    )
