@@ -317,7 +317,9 @@ def _kind(value: Schema) -> str:
     if any("properties" in item for item in alternatives):  # names, then mappings: else only optimizers are
         return "an [optimizer](scenario.md#optimizers)"
     if value.get("discriminator"):
-        return "a [schedule](#schedules)"
+        named = [item["$ref"].rpartition("/")[2] for item in alternatives if "$ref" in item]
+        known = dict.fromkeys(SECTIONS[name] for name in named if name in SECTIONS)
+        return " or ".join(known) or "a [schedule](#schedules)"
     if alternatives:
         return " or ".join(dict.fromkeys(_kind(item) for item in alternatives))
     if value.get("type") == "array":
