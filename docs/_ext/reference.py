@@ -32,7 +32,29 @@ SECTIONS = {
     "AccessConfig": "see [access links](#accessconfig)",
     "ExplicitLink": "links",
     "ExplicitRoute": "see [routes](#explicitroute)",
+    "LognormalStragglers": "see [stragglers](#stragglers)",
+    "ParetoStragglers": "see [stragglers](#stragglers)",
+    "ExponentialStragglers": "see [stragglers](#stragglers)",
+    "UniformStragglers": "see [stragglers](#stragglers)",
+    "BimodalStragglers": "see [stragglers](#stragglers)",
+    "Episodes": "see [stragglers](#stragglers)",
+    "TraceStragglers": "see [stragglers](#stragglers)",
+    "ScheduledStragglers": "see [stragglers](#stragglers)",
+    "LinkDown": "see [link faults](#link-faults)",
+    "LinkDegraded": "see [link faults](#link-faults)",
+    "LinkLossy": "see [link faults](#link-faults)",
+    "LinkFlapping": "see [link faults](#link-faults)",
+    "Crash": "[a crash](#churn)",
+    "DetectionConfig": "see [detection](#detection)",
+    "DiurnalChurn": "[diurnal](#churn)",
+    "ExponentialChurn": "[exponential](#churn)",
     "FaultsConfig": "see [faults](#faults)",
+    "Join": "[a join](#churn)",
+    "Leave": "[a leave](#churn)",
+    "Partition": "see [partitions](#partitions)",
+    "Rejoin": "[a rejoin](#churn)",
+    "TraceChurn": "[a trace](#churn)",
+    "WeibullChurn": "[weibull](#churn)",
     "LinkConfig": "see [link](#link)",
     "NetworkConfig": "see [network](#network)",
     "NodeConfig": "node with properties",
@@ -296,7 +318,9 @@ def _kind(value: Schema) -> str:
     if any("properties" in item for item in alternatives):  # names, then mappings: else only optimizers are
         return "an [optimizer](scenario.md#optimizers)"
     if value.get("discriminator"):
-        return "a [schedule](#schedules)"
+        named = [item["$ref"].rpartition("/")[2] for item in alternatives if "$ref" in item]
+        known = dict.fromkeys(SECTIONS[name] for name in named if name in SECTIONS)
+        return " or ".join(known) or "a [schedule](#schedules)"
     if alternatives:
         return " or ".join(dict.fromkeys(_kind(item) for item in alternatives))
     if value.get("type") == "array":

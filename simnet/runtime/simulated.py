@@ -136,7 +136,13 @@ class SimulatedRun:
                 [self.nodes[name] for name in self.members[method.evaluated_role]], self.adversary
             )
         self._evaluation = Evaluation(
-            engine, recorder, world.scenario.evaluate, local, evaluated, stepping=len(self._workers)
+            engine,
+            recorder,
+            world.scenario.evaluate,
+            local,
+            evaluated,
+            stepping=len(self._workers),
+            is_up=self.lifecycle.is_up,
         )
 
     def _made(self, one: Placed) -> SimulatedNode:
@@ -218,10 +224,11 @@ class SimulatedRun:
         return now + (until - now) * (stop.bytes - sent) / (by_then - sent)  # bytes flow steadily till then
 
     def _close(self, ended: float, aborted: str = "") -> Outcome:
-        for node in self.nodes.values():
-            node.stop_computing()
+        unfinished = sum(node.stop_computing() for node in self.nodes.values())
         for task in list(self._tasks):
             task.close()
+        self.network.check()
+        in_flight = self.network.bytes_in_flight
         self.network.close()
         self.network.check()
         use = self.network.link_use()
@@ -231,9 +238,9 @@ class SimulatedRun:
         self._evaluation.finish(ended, self.worker_steps, self.network.bytes_sent)
         self._report()
         self._check_work()
-        accounts: dict[str, float] = {}
+        work = self._work_seconds(unfinished)
         if self.scenario.faults != FaultsConfig():
-            accounts = record_accounts(self.nodes.values(), self.recorder, ended)
+            record_accounts(self.nodes.values(), self.recorder, ended)
         busy = sum(node.busy_seconds for node in self._workers)
         return Outcome(
             virtual_seconds=ended,
@@ -245,10 +252,11 @@ class SimulatedRun:
             final=self._evaluation.latest,
             invariants={
                 **self.counts,
-                **accounts,
                 "bytes_sent": self.network.bytes_sent,
                 "bytes_received": self.network.bytes_received,
                 "bytes_lost": self.network.bytes_lost,
+                "bytes_in_flight_at_end": in_flight,
+                **work,
             },
             aborted=aborted,
         )
@@ -259,6 +267,23 @@ class SimulatedRun:
             charged, done = self.counts[f"{kind}_charged"], self.counts[f"{kind}_{self._done}"]
             if charged != done:
                 raise InvariantError(f"{charged} {kind} were charged, {done} were {self._done}")
+
+    def _work_seconds(self, unfinished: float) -> dict[str, float]:
+        """Computing time of all nodes, as far as it was charged, and what became of it."""
+        charged = sum(node.busy_seconds for node in self.nodes.values())
+        wasted = sum(node.wasted_seconds for node in self.nodes.values())
+        used = sum(node.used_seconds for node in self.nodes.values()) - unfinished
+        if abs(charged - used - wasted - unfinished) > 1e-9 * max(1.0, charged):
+            raise InvariantError(
+                f"{charged} s of work were charged, but {used} s were used, {wasted} s wasted and "
+                f"{unfinished} s unfinished"
+            )
+        return {
+            "work_seconds_charged": charged,
+            "work_seconds_used": used,
+            "work_seconds_wasted": wasted,
+            "work_seconds_unfinished": unfinished,
+        }
 
     @property
     def _done(self) -> str:
