@@ -1,6 +1,9 @@
 """Figures and tables of simnet's results. Reads run folders only; never runs anything."""
 
+from simnet_analysis.availability import availability_figure
 from simnet_analysis.curves import loss_figure
+from simnet_analysis.fault_timeline import fault_timeline_figure
+from simnet_analysis.goodput import goodput_figure
 from simnet_analysis.save import save_figure
 from simnet_analysis.staleness import staleness_figure
 from simnet_analysis.table import comparison_table, default_target, format_table, table_cells
@@ -10,9 +13,12 @@ from simnet_analysis.topology_map import MapLink, MapNode, topology_figure
 __all__ = [
     "MapLink",
     "MapNode",
+    "availability_figure",
     "comparison_table",
     "default_target",
+    "fault_timeline_figure",
     "format_table",
+    "goodput_figure",
     "loss_figure",
     "save_figure",
     "staleness_figure",
