@@ -31,6 +31,7 @@ class NodeState:
     batches_drawn: int
     luck: Mapping[str, Any]
     """Where `node.rng` stood."""
+    incarnation: int
     useful_seconds: float
     """Computed until then, without what turned out to be for nothing."""
 

@@ -202,6 +202,7 @@ class Failures:
                 if waiting.peer == node_id and waiting.process is not None:
                     told[waiting.process] = node_id
         self._run.rings.lost(node_id)
+        self._run.views.lost(node_id)
         _interrupt(told)
 
     # -- partitions -----------------------------------------------------------------------------------
@@ -229,6 +230,7 @@ class Failures:
                 if peer is not None and process is not None and self.is_lost(name, peer):
                     told[process] = peer
         self._run.rings.lost_apart(self.is_lost)
+        self._run.views.split()
         _interrupt(told)
 
     def healed(self) -> None:

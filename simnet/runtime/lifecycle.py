@@ -82,6 +82,7 @@ class Lifecycle:
         self._gone[node_id] = float(env.now), cause
         self._run.recorder.fault(float(env.now), node_id, "down", cause)
         self._run.failures.down(node_id, says_so=says_so)
+        self._run.views.crashed(node_id)
         self.halt(node_id)
         if self._run.rollback is not None:
             self._run.rollback.lost()
@@ -113,6 +114,7 @@ class Lifecycle:
             self._run.rollback.returned()
             return
         self._run.nodes[node_id].begin_again(disk=disk or self._run.checkpoints is not None)
+        self._run.views.restarted(node_id)
         self._start(node_id)
 
     def hold_back(self) -> None:
@@ -127,6 +129,7 @@ class Lifecycle:
         self.held_back = False
         self._finished.clear()
         for name in self._run.nodes:
+            self._run.views.restarted(name)
             self._start(name, together=True)
 
     def _start(self, node_id: str, *, together: bool = False) -> None:
@@ -134,7 +137,12 @@ class Lifecycle:
         main = self._roles[node.role](node)
         if checkpoints is not None and node.incarnation > 0 and not together:
             main = checkpoints.alone(node, main)
-        self._mains[node_id] = self._run.start(main, node_id)
+        task = self._mains[node_id] = self._run.start(main, node_id)
+        task.event.callbacks.append(lambda _: self._returned(node_id, task))
+
+    def _returned(self, node_id: str, main: SimulatedTask[None]) -> None:
+        if self._mains[node_id] is main and self.is_up(node_id) and not self.held_back:
+            self._run.views.ended(node_id)
 
     # -- whether anything can still happen ------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from simnet.network import Transfer
 from simnet.runtime.collectives import Reduction, reduce_in_order
-from simnet.runtime.node import Node
+from simnet.runtime.node import GroupChanged, Node
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.waiting import SimulatedTask, Until
 
@@ -158,10 +158,7 @@ class FluidRings:
                 del self._gatherings[tag]
         for operation in list(self._operations.values()):
             if concerns(operation.members):
-                for transfer in operation.transfers:
-                    self._run.network.cancel(transfer)
-                if operation.task is not None:
-                    operation.task.cancel()
+                self._halt(operation)
 
     async def _meet(
         self,
@@ -184,7 +181,22 @@ class FluidRings:
             operation = self._operations[tag] = Operation(members)
             operation.task = self._run.start(self._flow(order, tag, operation, ring, gathering.done))
         here = cast("SimulatedNode", node)
-        return await here.wait(gathering.done, gathering)
+        try:
+            return await here.wait(gathering.done, gathering)
+        except GroupChanged:  # all members leave it
+            self._abandon(tag)
+            raise
+
+    def _abandon(self, tag: Hashable) -> None:
+        self._gatherings.pop(tag, None)
+        if tag in self._operations:
+            self._halt(self._operations[tag])
+
+    def _halt(self, operation: Operation) -> None:
+        for transfer in operation.transfers:
+            self._run.network.cancel(transfer)
+        if operation.task is not None:
+            operation.task.cancel()
 
     async def _flow(
         self, order: Sequence[str], tag: Hashable, operation: Operation, ring: Ring, done: simpy.Event

@@ -24,7 +24,7 @@ from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
 from simnet.runtime.lifecycle import DeadlockError as DeadlockError
 from simnet.runtime.lifecycle import Lifecycle
-from simnet.runtime.node import Cancelled, Encoded, Message
+from simnet.runtime.node import Aborted, Cancelled, Encoded, Message
 from simnet.runtime.partitions import Partitions
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
@@ -33,6 +33,7 @@ from simnet.runtime.shared_steps import SharedSteps
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.simulated_stage import stage_nodes, whole_models
 from simnet.runtime.stage_node import STAGE
+from simnet.runtime.views import Views
 from simnet.runtime.waiting import SimulatedTask
 from simnet.runtime.world import Method, Outcome, Progress, World
 from simnet.scenario import FaultsConfig
@@ -84,6 +85,7 @@ class SimulatedRun:
         self.network = FluidNetwork(self.env, world.topology, transport, on_end=self._transfer_ended)
         self.rings = FluidRings(self)
         self.failures = Failures(self)
+        self.views = Views(self)
         self.counts: Counter[str] = Counter()
         self.shared_steps = SharedSteps()
         self._method = method
@@ -124,7 +126,13 @@ class SimulatedRun:
             local = self._workers
             evaluated = [self.nodes[name] for name in self.members[method.evaluated_role]]
         self._evaluation = Evaluation(
-            engine, recorder, world.scenario.evaluate, local, evaluated, stepping=len(self._workers)
+            engine,
+            recorder,
+            world.scenario.evaluate,
+            local,
+            evaluated,
+            stepping=len(self._workers),
+            is_up=self.lifecycle.is_up,
         )
 
     def _place(self) -> tuple[dict[str, tuple[str, ...]], dict[str, SimulatedNode]]:
@@ -160,7 +168,7 @@ class SimulatedRun:
     # -- the loop -------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
-        """Run to the end and give the outcome.
+        """Run to the end, or until the method aborts, and give the outcome.
 
         Raises :class:`DeadlockError` if nothing can happen any more before the scenario's `stop`,
         `InvariantError` if clock and work disagree, and whatever a coroutine raises, such as a `PeerLost`
@@ -194,7 +202,10 @@ class SimulatedRun:
             events += 1
             if events > STUCK_EVENTS:
                 raise InvariantError(f"{STUCK_EVENTS} events at {env.now} s without the clock moving")
-            env.step()
+            try:
+                env.step()
+            except Aborted as aborted:
+                return self._close(float(env.now), str(aborted))
         unfinished = self.lifecycle.unfinished
         if upcoming == inf and unfinished and not self._spent():
             raise DeadlockError(self.lifecycle.explanation())
@@ -225,11 +236,12 @@ class SimulatedRun:
             return inf
         return now + (until - now) * (stop.bytes - sent) / (by_then - sent)  # bytes flow steadily till then
 
-    def _close(self, ended: float) -> Outcome:
-        for node in self.nodes.values():
-            node.stop_computing()
+    def _close(self, ended: float, aborted: str = "") -> Outcome:
+        unfinished = sum(node.stop_computing() for node in self.nodes.values())
         for task in list(self._tasks):
             task.close()
+        self.network.check()
+        in_flight = self.network.bytes_in_flight
         self.network.close()
         self.network.check()
         use = self.network.link_use()
@@ -239,9 +251,9 @@ class SimulatedRun:
         self._evaluation.finish(ended, self.worker_steps, self.network.bytes_sent)
         self._report()
         self._check_work()
-        accounts: dict[str, float] = {}
+        work = self._work_seconds(unfinished)
         if self.scenario.faults != FaultsConfig():
-            accounts = record_accounts(self.nodes.values(), self.recorder, ended)
+            record_accounts(self.nodes.values(), self.recorder, ended)
         busy = sum(node.busy_seconds for node in self._workers)
         return Outcome(
             virtual_seconds=ended,
@@ -253,11 +265,13 @@ class SimulatedRun:
             final=self._evaluation.latest,
             invariants={
                 **self.counts,
-                **accounts,
                 "bytes_sent": self.network.bytes_sent,
                 "bytes_received": self.network.bytes_received,
                 "bytes_lost": self.network.bytes_lost,
+                "bytes_in_flight_at_end": in_flight,
+                **work,
             },
+            aborted=aborted,
         )
 
     def _check_work(self) -> None:
@@ -266,6 +280,25 @@ class SimulatedRun:
             charged, done = self.counts[f"{kind}_charged"], self.counts[f"{kind}_{self._done}"]
             if charged != done:
                 raise InvariantError(f"{charged} {kind} were charged, {done} were {self._done}")
+
+    def _work_seconds(self, unfinished: float) -> dict[str, float]:
+        """Computing time of all nodes, as far as it was charged, and what became of it."""
+        charged = sum(node.busy_seconds for node in self.nodes.values())
+        wasted = sum(node.wasted_seconds for node in self.nodes.values())
+        undone = sum(node.undone_seconds for node in self.nodes.values())
+        used = sum(node.used_seconds for node in self.nodes.values()) - unfinished - undone
+        if abs(charged - used - wasted - undone - unfinished) > 1e-9 * max(1.0, charged):
+            raise InvariantError(
+                f"{charged} s of work were charged, but {used} s were used, {wasted} s wasted, "
+                f"{undone} s undone and {unfinished} s unfinished"
+            )
+        return {
+            "work_seconds_charged": charged,
+            "work_seconds_used": used,
+            "work_seconds_wasted": wasted,
+            "work_seconds_undone": undone,
+            "work_seconds_unfinished": unfinished,
+        }
 
     @property
     def _done(self) -> str:

@@ -13,6 +13,7 @@ from simnet.runtime.collectives import pass_on, tree_barrier
 from simnet.runtime.node import (
     Cancelled,
     Gradient,
+    GroupChanged,
     Message,
     Node,
     NoValuesError,
@@ -20,6 +21,7 @@ from simnet.runtime.node import (
     PeerLost,
     Task,
     Timeout,
+    View,
 )
 from simnet.runtime.rings import CollectiveTag
 from simnet.runtime.waiting import Mailbox, SimulatedTask, Turn, Turns, Until
@@ -72,6 +74,8 @@ class SimulatedNode(Node):
         self._params = run.engine.initial_params
         self._optimizer_state = run.engine.init_state(self._params)
         self._everybody = everybody
+        self._view: View | None = None
+        self._joined_as = 0
         self._collectives_called: dict[Hashable, int] = {}
         self.samples = run.task.samples[rank] if role == "worker" else 0
         self.parameters = run.cost.charged_parameters
@@ -85,6 +89,8 @@ class SimulatedNode(Node):
         self.steps = 0
         self.batches_drawn = 0
         self.busy_seconds = 0.0
+        self.used_seconds = 0.0
+        """Of these, seconds of computations whose result somebody had, or may have yet."""
         self.wasted_seconds = 0.0
         """Of these, seconds of computations that were cut off, or whose result nobody had."""
         self.undone_seconds = 0.0
@@ -127,6 +133,34 @@ class SimulatedNode(Node):
         return self._run.failures.seen_up(self.id, self._run.members[role or self.role])
 
     @property
+    def view(self) -> View:
+        return self._run.views.first(self.role) if self._view is None else self._view
+
+    @property
+    def regrouping(self) -> bool:
+        return self._run.views.changing(self)
+
+    @property
+    def in_view(self) -> bool:
+        """Whether it has been a member of its view ever since, and not gone down meanwhile."""
+        return self._joined_as == self.incarnation
+
+    def join(self, view: View) -> None:
+        """Take part in a view from now on."""
+        self._view, self._joined_as = view, self.incarnation
+
+    async def regroup(self, quorum: int = 1, deadline: float | None = None) -> View:
+        return await self._run.views.regroup(self, quorum, deadline)
+
+    @property
+    def optimizer_state(self) -> dict[str, Tensor]:
+        return self._optimizer_state
+
+    @optimizer_state.setter
+    def optimizer_state(self, value: dict[str, Tensor]) -> None:
+        self._optimizer_state = value
+
+    @property
     def now(self) -> float:
         return float(self._env.now)
 
@@ -149,6 +183,7 @@ class SimulatedNode(Node):
             steps=self.steps,
             batches_drawn=self.batches_drawn,
             luck=self.rng.bit_generator.state,
+            incarnation=self.incarnation,
             useful_seconds=self.useful_seconds,
         )
 
@@ -156,6 +191,7 @@ class SimulatedNode(Node):
         """Come up as it was then, with everything since undone."""
         self.put_on_disk(state)
         self.begin_again(disk=True)
+        self.incarnation = state.incarnation
         self.steps, self.batches_drawn = state.steps, state.batches_drawn
         self.rng.bit_generator.state = dict(state.luck)
         self.undone_seconds += self.useful_seconds - state.useful_seconds
@@ -372,6 +408,7 @@ class SimulatedNode(Node):
 
     def _computed(self, name: str, started: float, seconds: float) -> float:
         self.busy_seconds += seconds
+        self.used_seconds += seconds
         self._last_seconds = seconds
         self._run.active_until_now()
         self._run.recorder.span(self.id, "compute", name, started, started + seconds)
@@ -385,10 +422,13 @@ class SimulatedNode(Node):
 
     def cut_computation(self) -> None:
         """Nobody will have the result of what it computes just now: that is wasted, as far as it has come."""
-        self.wasted_seconds += self.stop_computing()
+        if self._computing is not None:
+            self.stop_computing()
+            self.waste_result()
 
     def waste_result(self) -> None:
         """Nobody will have the result of what it has just computed."""
+        self.used_seconds -= self._last_seconds
         self.wasted_seconds += self._last_seconds
 
     def begin_again(self, *, disk: bool) -> None:
@@ -427,7 +467,7 @@ class SimulatedNode(Node):
         transfer = self._run.post(self, to, payload, tag)
         try:
             await self.wait(transfer.sent, f"its message to {to} to leave", to)
-        except (Cancelled, PeerLost):
+        except (Cancelled, GroupChanged):
             self._run.network.cancel(transfer)
             raise
 
@@ -448,7 +488,7 @@ class SimulatedNode(Node):
             else:
                 either = simpy.AnyOf(self._env, (arrival, self._env.timeout(timeout)))
                 await self.wait(either, awaited, sender)
-        except (Cancelled, PeerLost):
+        except (Cancelled, GroupChanged):
             self._mailbox.withdraw(tag, arrival)
             raise
         self._run.recorder.span(self.id, "wait", "recv", started, self.now)
@@ -518,22 +558,34 @@ class SimulatedNode(Node):
     @contextmanager
     def _together(self, name: str, members: tuple[str, ...]) -> Iterator[None]:
         """Around the steps of a collective: it ends with the loss of a member, and leaves a span."""
-        with self._run.failures.together(self.id, members), self._span(name):
-            yield
+        ticket = self._run.views.enter(self)
+        try:
+            with self._run.failures.together(self.id, members), self._span(name):
+                yield
+        finally:
+            self._run.views.leave(ticket)
 
     def _collective(self, kind: str, group: Sequence[str] | None) -> tuple[tuple[str, ...], CollectiveTag]:
-        """The members, and a tag that the n-th call of this kind shares at each of them."""
+        """The members, and a tag that the n-th call of this kind in this view shares at each of them.
+
+        Raises :class:`GroupChanged` if this node is not in its view any more: it was down.
+        """
+        view = self._view
+        epoch = 0 if view is None else view.epoch
         if group is None:
-            members, number = self.members(self.role), self._everybody
+            if not self.in_view:
+                raise GroupChanged(f"{self.id} was down: it must regroup() before it takes part again")
+            members = self.members(self.role) if view is None else view.members
+            number = self._everybody if epoch == 0 else self._run.group_number(members)
         else:
             members = tuple(group)
             if self.id not in members:
                 raise ValueError(f"{self.id} called {kind} of a group that it is not in: {members}")
             number = self._run.group_number(members)
-        key = (kind, number)
+        key: Hashable = (kind, number) if epoch == 0 else (kind, number, epoch)
         turn = self._collectives_called.get(key, 0)
         self._collectives_called[key] = turn + 1
-        return members, (kind, number, turn)
+        return members, (kind, number if epoch == 0 else (number, epoch), turn)
 
     # -- the rest -------------------------------------------------------------------------------------
 

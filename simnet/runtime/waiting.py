@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import simpy
 
-from simnet.runtime.node import Cancelled, Message, NodeDown, PeerLost, Task
+from simnet.runtime.node import Cancelled, GroupChanged, Message, NodeDown, Task
 
 T = TypeVar("T")
 
@@ -15,8 +15,8 @@ T = TypeVar("T")
 class Until(Generic[T]):
     """`await Until(event)`: SimPy resumes the coroutine with the event's value.
 
-    An interrupt raises its cause, if that is a :class:`PeerLost` or :class:`NodeDown`, and
-    :class:`Cancelled` otherwise.
+    An interrupt raises its cause, if that is a :class:`GroupChanged` (or `PeerLost`) or :class:`NodeDown`,
+    and :class:`Cancelled` otherwise. What was told about a collective that is over by now changes nothing.
     """
 
     __slots__ = ("event",)
@@ -25,19 +25,41 @@ class Until(Generic[T]):
         self.event = event
 
     def __await__(self) -> Generator[simpy.Event, T, T]:
-        try:
-            return (yield self.event)
-        except simpy.Interrupt as interrupt:
-            if isinstance(interrupt.cause, PeerLost | NodeDown):
-                raise interrupt.cause from None
-            raise Cancelled from None
+        while True:
+            try:
+                return (yield self.event)
+            except simpy.Interrupt as interrupt:
+                cause = interrupt.cause
+                if isinstance(cause, Told):
+                    if not cause.ticket.open:
+                        continue
+                    cause = cause.error
+                if isinstance(cause, GroupChanged | NodeDown):
+                    raise cause from None
+                raise Cancelled from None
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """That a coroutine of a node is in a collective, until it has left it."""
+
+    owner: Any
+    open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The cause of an interrupt that is void once the collective is over."""
+
+    error: GroupChanged
+    ticket: Ticket
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """An error that is raised where the task is awaited."""
 
-    error: PeerLost
+    error: GroupChanged
 
 
 class SimulatedTask(Task[T]):
@@ -47,8 +69,8 @@ class SimulatedTask(Task[T]):
         env: Its simulation.
         coroutine: What it runs.
         owner: The node that it belongs to, and ends with; None for what belongs to the run.
-        keep_errors: Whether a :class:`PeerLost` waits for somebody to await the task; otherwise it ends the
-            run.
+        keep_errors: Whether a :class:`GroupChanged` waits for somebody to await the task; otherwise it ends
+            the run.
     """
 
     def __init__(
@@ -102,7 +124,7 @@ async def _ending_quietly(coroutine: Coroutine[Any, Any, T], keep_errors: bool) 
         return await coroutine
     except Cancelled:
         return None
-    except PeerLost as lost:
+    except GroupChanged as lost:
         if keep_errors:
             return _Kept(lost)
         raise
