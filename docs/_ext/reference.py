@@ -24,6 +24,7 @@ Schema = Mapping[str, Any]
 SECTIONS = {
     "AlgorithmEntry": "a name, or a mapping: see [algorithms](#algorithms)",
     "ChargeAs": "see [charge_as](#charge_as)",
+    "CheckpointConfig": "see [checkpoint](#checkpoint)",
     "Component": "a name, or a mapping with `name` and options",
     "DeviceConfig": "[a device in place](#device)",
     "EngineConfig": "see [engine](#engine)",

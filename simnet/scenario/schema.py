@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from simnet.scenario.checkpoint import Mode
 from simnet.scenario.engine import EngineConfig
 from simnet.scenario.errors import Path, Problem, ScenarioError, describe
 from simnet.scenario.expect import parse_expectation
@@ -56,6 +57,10 @@ class AlgorithmEntry(Component):
         "",
         description="What it is called in results and in `expect`; its name if not given.",
         validate_default=False,
+    )
+
+    checkpoint: Mode | None = Field(
+        None, description="How it takes checkpoints; as `faults.checkpoint.mode` says if not given."
     )
 
     @model_validator(mode="before")
