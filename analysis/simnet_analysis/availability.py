@@ -17,7 +17,7 @@ _NAMED_NODES = 24
 
 
 def availability_figure(runs: Iterable[Run], *, width: float = PAGE_INCHES) -> Figure:
-    """A panel per method: a bar per node, the share of the run's time for which it was up; the mean as a line.
+    """A panel per method: a bar per node, the share of the run's time for which it was up, and their mean.
 
     Means over the seeds of a method. Nodes are in the order of their names where there are few of them, else
     from the one that was up least to the one that was up most.

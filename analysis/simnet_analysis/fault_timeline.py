@@ -69,9 +69,8 @@ def episodes(run: Run) -> list[Episode]:
     for time, node, event in run.faults[["time", "node", "event"]].itertuples(index=False):
         if event in _BEGINS:
             since[node, _BEGINS[event]] = time
-        for what in _ENDS.get(event, ()):
-            if (node, what) in since:
-                found.append(Episode(node, what, since.pop((node, what)), time))
+        ended = [what for what in _ENDS.get(event, ()) if (node, what) in since]
+        found += [Episode(node, what, since.pop((node, what)), time) for what in ended]
     found += [Episode(node, what, start, end) for (node, what), start in since.items()]
     spread: list[Episode] = []
     for one in found:

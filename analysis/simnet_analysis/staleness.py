@@ -1,4 +1,4 @@
-"""Pipelines: how old gradients are."""
+"""How old gradients and updates are when they are applied."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from simnet.results import ResultsError, Run
 from simnet_analysis.groups import group_runs
 from simnet_analysis.style import PAGE_INCHES, method_styles, paper_style
 
+_MOST_NODES = 8
+
 
 def staleness_figure(runs: Iterable[Run], *, width: float = PAGE_INCHES) -> Figure:
-    """How many updates old gradients were, a panel per method and a row of bars per stage.
+    """How many updates old gradients were, a panel per method and a row of bars per stage of a pipeline.
 
-    Shares of all microbatches of the stage, over all replicas and seeds.
+    Methods without stages have a row per node that recorded `staleness` (a server, or each worker), and a
+    single one where these are more than eight. Shares of all that the stage or node applied, over all
+    replicas and seeds.
 
     Raises:
         ResultsError: No run recorded any staleness.
@@ -29,7 +33,7 @@ def staleness_figure(runs: Iterable[Run], *, width: float = PAGE_INCHES) -> Figu
     with paper_style():
         figure = Figure(figsize=(width, 2.1), layout="constrained")
         FigureCanvasAgg(figure)
-        panels = list(figure.subplots(1, len(groups), sharey=True, squeeze=False).flat)
+        panels = list(figure.subplots(1, len(groups), squeeze=False).flat)
         for panel, group in zip(panels, groups, strict=True):
             ages = _ages(group.runs)
             for row, stage in enumerate(sorted(ages)):
@@ -37,24 +41,26 @@ def staleness_figure(runs: Iterable[Run], *, width: float = PAGE_INCHES) -> Figu
                 shares: Any = counts / counts.sum()
                 panel.bar(values, 0.9 * shares, bottom=row, width=0.8, color=styles[group.name].color)
                 panel.axhline(row, color="#cccccc", linewidth=0.5, zorder=0)
-            panel.set_yticks(
-                [row + 0.4 for row in range(len(ages))], [f"stage {s + 1}" for s in sorted(ages)]
-            )
+            names = [name for _, name in sorted(ages)]
+            panel.set_yticks([row + 0.4 for row in range(len(ages))], names)
+            panel.tick_params(labelleft=True)
             panel.set_xlabel("staleness (updates)")
             panel.set_title(group.name)
     return figure
 
 
-def _ages(runs: Iterable[Run]) -> dict[int, Any]:
-    """Staleness of every microbatch, by stage from 0."""
-    found: dict[int, list[Any]] = {}
+def _ages(runs: Iterable[Run]) -> dict[tuple[int, str], Any]:
+    """Staleness of all that was applied, by (order, name) of the stage or node."""
+    found: dict[tuple[int, str], list[Any]] = {}
     for run in runs:
         rows = run.metrics[run.metrics["name"] == "staleness"]
         for node, own in rows.groupby("node"):
             _, stage = _in_order(str(node))
-            if stage >= 0:
-                found.setdefault(stage, []).append(own["value"].to_numpy(float))
-    return {stage: np.concatenate(values) for stage, values in found.items()}
+            row = (stage, f"stage {stage + 1}" if stage >= 0 else str(node))
+            found.setdefault(row, []).append(own["value"].to_numpy(float))
+    if len([row for row in found if row[0] < 0]) > _MOST_NODES:
+        found = {(-1, "all nodes"): [values for every in found.values() for values in every]}
+    return {row: np.concatenate(values) for row, values in found.items()}
 
 
 def _in_order(node: str) -> tuple[int, int]:
