@@ -65,13 +65,15 @@ class Lifecycle:
     def down(self, node_id: str, cause: str = "crash", *, says_so: bool = False) -> None:
         """A node goes down now; if it says so, what it is sending still leaves, and the others are told.
 
-        Raises `ValueError` for an unknown node and for one that is down.
+        Nothing happens if all have finished: the run is over. Raises `ValueError` for an unknown node and for one that is down.
         """
         nodes, env = self._run.nodes, self._run.env
         if node_id not in nodes:
             raise ValueError(f"{node_id!r} cannot go down: it is not a node: {', '.join(nodes)}")
         if node_id in self._gone:
             raise ValueError(f"{node_id} is down already")
+        if self._run.is_over:
+            return
         if self._mains[node_id].done:
             self._finished.add(node_id)
         self._gone[node_id] = float(env.now), cause
@@ -89,8 +91,10 @@ class Lifecycle:
     def up(self, node_id: str, cause: str = "crash", *, disk: bool = False) -> None:
         """A node that is down comes up now, with what is on its disk or with the model of the run's start.
 
-        Raises `ValueError` for a node that is not down.
+        Nothing happens if all have finished, this one too. Raises `ValueError` for a node that is not down.
         """
+        if not self.unfinished and (node_id in self._finished or node_id not in self._gone):
+            return
         if node_id not in self._gone:
             raise ValueError(f"{node_id!r} cannot come up: it is not down")
         del self._gone[node_id]
