@@ -65,7 +65,8 @@ class Lifecycle:
     def down(self, node_id: str, cause: str = "crash", *, says_so: bool = False) -> None:
         """A node goes down now; if it says so, what it is sending still leaves, and the others are told.
 
-        Nothing happens if all have finished: the run is over. Raises `ValueError` for an unknown node and for one that is down.
+        Nothing happens if all have finished: the run is over. Raises `ValueError` for an unknown node and for
+        one that is down.
         """
         nodes, env = self._run.nodes, self._run.env
         if node_id not in nodes:
@@ -87,13 +88,14 @@ class Lifecycle:
         ending._ok, ending._value = True, None
         ending.callbacks.append(lambda _: self._run.end_tasks(node_id, life))
         env.schedule(ending, priority=URGENT)
+        self._stop_if_over()
 
     def up(self, node_id: str, cause: str = "crash", *, disk: bool = False) -> None:
         """A node that is down comes up now, with what is on its disk or with the model of the run's start.
 
         Nothing happens if all have finished, this one too. Raises `ValueError` for a node that is not down.
         """
-        if not self.unfinished and (node_id in self._finished or node_id not in self._gone):
+        if self._run.is_over and (node_id in self._finished or node_id not in self._gone):
             return
         if node_id not in self._gone:
             raise ValueError(f"{node_id!r} cannot come up: it is not down")
@@ -112,6 +114,11 @@ class Lifecycle:
     def _returned(self, node_id: str, main: SimulatedTask[None]) -> None:
         if self._mains[node_id] is main and self.is_up(node_id):
             self._run.views.ended(node_id)
+            self._stop_if_over()
+
+    def _stop_if_over(self) -> None:
+        if (self._gone or self._run.weather_ahead) and self._run.is_over:
+            self._run.stop_weather()
 
     # -- whether anything can still happen ------------------------------------------------------------
 
