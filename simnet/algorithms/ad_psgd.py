@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from simnet.algorithms.catching_up import borrow, lend
+from simnet.algorithms.catching_up import borrow, known_up, lend
 from simnet.algorithms.overlay import Graph, overlay
 from simnet.runtime.node import Algorithm, Node, PeerLost
 
@@ -30,8 +30,7 @@ class ADPSGD(Algorithm):
         await self.begin(node, neighbors)
         while node.running:
             averaging = None
-            up = set(node.up())
-            partners = [peer for peer in others if peer in up]
+            partners = known_up(node, others)
             if partners and node.rank % 2 == 0:
                 partner = partners[int(node.rng.integers(len(partners)))]
                 averaging = node.spawn(self.average(node, partner))
@@ -45,8 +44,7 @@ class ADPSGD(Algorithm):
         established = node.incarnation == 0
         node.spawn(lend(node, lambda: established))
         if not established:
-            up = set(node.up())
-            model = await borrow(node, [peer for peer in neighbors if peer in up])
+            model = await borrow(node, known_up(node, neighbors))
             if model is not None:
                 node.params = model.payload
             established = True

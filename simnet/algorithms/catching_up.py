@@ -1,8 +1,17 @@
 """How a node that comes back gets the model of one that stayed, where nobody is in charge."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from simnet.runtime.node import Message, Node, PeerLost
+
+
+def known_up(node: Node, peers: Sequence[str]) -> Sequence[str]:
+    """Those of `peers`, nodes of this role, that `node` does not know to be down."""
+    up = node.up()
+    if len(up) == len(node.members(node.role)):
+        return peers
+    there = set(up)
+    return [peer for peer in peers if peer in there]
 
 
 async def lend(node: Node, ready: Callable[[], bool]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from simnet.algorithms.catching_up import borrow, lend
+from simnet.algorithms.catching_up import borrow, known_up, lend
 from simnet.runtime.node import Message, Node, PeerLost, Task
 
 ENDED = -1
@@ -54,9 +54,8 @@ class Edges:
         node.spawn(self._note_ends())
         if self._back is not None:
             await self._back
-            up = set(node.up())
-            meetings = [node.spawn(self._meet(peer, node.version)) for peer in self._peers if peer in up]
-            for meeting in meetings:
+            here = known_up(node, self._peers)
+            for meeting in [node.spawn(self._meet(peer, node.version)) for peer in here]:
                 await meeting
 
     async def exchange(self, peer: str, payload: Any, tag: Hashable) -> Any | None:
@@ -94,8 +93,7 @@ class Edges:
     async def _come_back(self) -> None:
         """Get a model and a turn: those of a peer that has them, else what this worker has itself."""
         node = self._node
-        up = set(node.up())
-        here = [peer for peer in self._peers if peer in up]
+        here = known_up(node, self._peers)
         model = await borrow(node, [here[index] for index in node.rng.permutation(len(here))])
         if model is not None:
             node.params, node.version = model.payload, model.version
