@@ -369,6 +369,18 @@ class SimulatedRun:
         return self.lifecycle.is_over(may_return)
 
     @property
+    def weather_ahead(self) -> bool:
+        """Whether nodes may go, come or be separated, or watch each other."""
+        section = self.scenario.faults
+        return bool(section.churn or section.partitions or section.detection)
+
+    def stop_weather(self) -> None:
+        """The run is over: nothing goes or comes any more."""
+        self.failures.stop()
+        if self._churning is not None:
+            self._churning.stop()
+
+    @property
     def has_last_instant(self) -> bool:
         """Whether the scenario says when the run ends at the latest."""
         return self._stop_time < inf
