@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simnet_analysis.attack_map import attack_figure
+    from simnet_analysis.availability import availability_figure
     from simnet_analysis.breakdown import breakdown_figure
     from simnet_analysis.consensus import consensus_figure
     from simnet_analysis.curves import loss_figure
+    from simnet_analysis.fault_timeline import fault_timeline_figure
+    from simnet_analysis.goodput import goodput_figure
     from simnet_analysis.heatmap import winners_figure
     from simnet_analysis.kinds import KINDS
     from simnet_analysis.link_use import link_use_figure
@@ -30,11 +33,14 @@ _PLACES = {
     "MapLink": "topology_map",
     "MapNode": "topology_map",
     "attack_figure": "attack_map",
+    "availability_figure": "availability",
     "breakdown_figure": "breakdown",
     "comparison_table": "table",
     "consensus_figure": "consensus",
     "default_target": "table",
+    "fault_timeline_figure": "fault_timeline",
     "format_table": "table",
+    "goodput_figure": "goodput",
     "link_use_figure": "link_use",
     "loss_figure": "curves",
     "pareto_figure": "pareto",
@@ -55,11 +61,14 @@ __all__ = [
     "MapLink",
     "MapNode",
     "attack_figure",
+    "availability_figure",
     "breakdown_figure",
     "comparison_table",
     "consensus_figure",
     "default_target",
+    "fault_timeline_figure",
     "format_table",
+    "goodput_figure",
     "link_use_figure",
     "loss_figure",
     "pareto_figure",

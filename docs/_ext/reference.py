@@ -25,6 +25,7 @@ SECTIONS = {
     "AlgorithmEntry": "a name, or a mapping: see [algorithms](#algorithms)",
     "ByzantineConfig": "see [faults.byzantine](#byzantine-nodes)",
     "ChargeAs": "see [charge_as](#charge_as)",
+    "CheckpointConfig": "see [checkpoint](#checkpoint)",
     "Component": "a name, or a mapping with `name` and options",
     "DeviceConfig": "[a device in place](#device)",
     "EngineConfig": "see [engine](#engine)",

@@ -255,7 +255,7 @@ class Run:
         """Computing for nothing, in seconds summed over all nodes: what crashes cut off, and what was
         undone."""
         counts = self.manifest.invariants
-        return counts.get("wasted_seconds", 0.0) + counts.get("undone_seconds", 0.0)
+        return counts.get("work_seconds_wasted", 0.0) + counts.get("work_seconds_undone", 0.0)
 
     def summary(self) -> dict[str, Any]:
         """The run in the form of ``--json``; a number that is not finite is None, since JSON has none.

@@ -376,8 +376,8 @@ class Node(ABC):
     async def regroup(self, quorum: int = 1, deadline: float | None = None) -> View:
         """Agree with the nodes of this role that are up on a new :attr:`view`, and have it.
 
-        Returns once all of them are here and at least `quorum`, or `deadline` seconds after the first came,
-        with those who are here by then. Members of the old view that are in a collective leave it
+        Returns once all of them are here and at least `quorum`, or `deadline` seconds after the first member
+        of the old view came, with those who are here by then. Members of the old view that are in a collective leave it
         with :class:`GroupChanged` (see :attr:`regrouping`), so all of them must handle that by coming here.
         Whoever is left out, or was down, comes in by calling this. :attr:`version` must be the number of
         updates that the node's state has seen.

@@ -272,16 +272,18 @@ class SimulatedRun:
         """Computing time of all nodes, as far as it was charged, and what became of it."""
         charged = sum(node.busy_seconds for node in self.nodes.values())
         wasted = sum(node.wasted_seconds for node in self.nodes.values())
-        used = sum(node.used_seconds for node in self.nodes.values()) - unfinished
-        if abs(charged - used - wasted - unfinished) > 1e-9 * max(1.0, charged):
+        undone = sum(node.undone_seconds for node in self.nodes.values())
+        used = sum(node.used_seconds for node in self.nodes.values()) - unfinished - undone
+        if abs(charged - used - wasted - undone - unfinished) > 1e-9 * max(1.0, charged):
             raise InvariantError(
-                f"{charged} s of work were charged, but {used} s were used, {wasted} s wasted and "
-                f"{unfinished} s unfinished"
+                f"{charged} s of work were charged, but {used} s were used, {wasted} s wasted, "
+                f"{undone} s undone and {unfinished} s unfinished"
             )
         return {
             "work_seconds_charged": charged,
             "work_seconds_used": used,
             "work_seconds_wasted": wasted,
+            "work_seconds_undone": undone,
             "work_seconds_unfinished": unfinished,
         }
 
@@ -352,6 +354,18 @@ class SimulatedRun:
         """Whether everybody has finished, but for nodes that are down and will not return."""
         may_return = (lambda _: False) if self._churning is None else self._churning.may_return
         return self.lifecycle.is_over(may_return)
+
+    @property
+    def weather_ahead(self) -> bool:
+        """Whether nodes may go, come or be separated, or watch each other."""
+        section = self.scenario.faults
+        return bool(section.churn or section.partitions or section.detection)
+
+    def stop_weather(self) -> None:
+        """The run is over: nothing goes or comes any more."""
+        self.failures.stop()
+        if self._churning is not None:
+            self._churning.stop()
 
     @property
     def has_last_instant(self) -> bool:

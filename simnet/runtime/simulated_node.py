@@ -182,6 +182,7 @@ class SimulatedNode(Node):
             steps=self.steps,
             batches_drawn=self.batches_drawn,
             luck=self.rng.bit_generator.state,
+            incarnation=self.incarnation,
             useful_seconds=self.useful_seconds,
         )
 
@@ -189,6 +190,7 @@ class SimulatedNode(Node):
         """Come up as it was then, with everything since undone."""
         self.put_on_disk(state)
         self.begin_again(disk=True)
+        self.incarnation = state.incarnation
         self.steps, self.batches_drawn = state.steps, state.batches_drawn
         self.rng.bit_generator.state = dict(state.luck)
         self.undone_seconds += self.useful_seconds - state.useful_seconds
