@@ -65,6 +65,15 @@ class Failures:
         if partitions is not None:
             partitions.begin()
 
+    def stop(self) -> None:
+        """The run is over: nothing that is to come would change it."""
+        self.detection.stop()
+        if self._partitions is not None:
+            self._partitions.stop()
+        for alarm in self._down.values():
+            if alarm is not None:
+                alarm.call_off()
+
     # -- going and coming -----------------------------------------------------------------------------
 
     def down(self, node_id: str, *, says_so: bool = False) -> None:

@@ -116,7 +116,13 @@ class SimulatedRun:
             local = self._workers
             evaluated = [self.nodes[name] for name in self.members[method.evaluated_role]]
         self._evaluation = Evaluation(
-            engine, recorder, world.scenario.evaluate, local, evaluated, stepping=len(self._workers)
+            engine,
+            recorder,
+            world.scenario.evaluate,
+            local,
+            evaluated,
+            stepping=len(self._workers),
+            is_up=self.lifecycle.is_up,
         )
 
     def _place(self) -> tuple[dict[str, tuple[str, ...]], dict[str, SimulatedNode]]:
@@ -221,10 +227,11 @@ class SimulatedRun:
         return now + (until - now) * (stop.bytes - sent) / (by_then - sent)  # bytes flow steadily till then
 
     def _close(self, ended: float, aborted: str = "") -> Outcome:
-        for node in self.nodes.values():
-            node.stop_computing()
+        unfinished = sum(node.stop_computing() for node in self.nodes.values())
         for task in list(self._tasks):
             task.close()
+        self.network.check()
+        in_flight = self.network.bytes_in_flight
         self.network.close()
         self.network.check()
         use = self.network.link_use()
@@ -234,6 +241,7 @@ class SimulatedRun:
         self._evaluation.finish(ended, self.worker_steps, self.network.bytes_sent)
         self._report()
         self._check_work()
+        work = self._work_seconds(unfinished)
         busy = sum(node.busy_seconds for node in self._workers)
         return Outcome(
             virtual_seconds=ended,
@@ -248,6 +256,8 @@ class SimulatedRun:
                 "bytes_sent": self.network.bytes_sent,
                 "bytes_received": self.network.bytes_received,
                 "bytes_lost": self.network.bytes_lost,
+                "bytes_in_flight_at_end": in_flight,
+                **work,
             },
             aborted=aborted,
         )
@@ -258,6 +268,23 @@ class SimulatedRun:
             charged, done = self.counts[f"{kind}_charged"], self.counts[f"{kind}_{self._done}"]
             if charged != done:
                 raise InvariantError(f"{charged} {kind} were charged, {done} were {self._done}")
+
+    def _work_seconds(self, unfinished: float) -> dict[str, float]:
+        """Computing time of all nodes, as far as it was charged, and what became of it."""
+        charged = sum(node.busy_seconds for node in self.nodes.values())
+        wasted = sum(node.wasted_seconds for node in self.nodes.values())
+        used = sum(node.used_seconds for node in self.nodes.values()) - unfinished
+        if abs(charged - used - wasted - unfinished) > 1e-9 * max(1.0, charged):
+            raise InvariantError(
+                f"{charged} s of work were charged, but {used} s were used, {wasted} s wasted and "
+                f"{unfinished} s unfinished"
+            )
+        return {
+            "work_seconds_charged": charged,
+            "work_seconds_used": used,
+            "work_seconds_wasted": wasted,
+            "work_seconds_unfinished": unfinished,
+        }
 
     @property
     def _done(self) -> str:
@@ -320,6 +347,18 @@ class SimulatedRun:
         """Whether everybody has finished, but for nodes that are down and will not return."""
         may_return = (lambda _: False) if self._churning is None else self._churning.may_return
         return self.lifecycle.is_over(may_return)
+
+    @property
+    def weather_ahead(self) -> bool:
+        """Whether nodes may go, come or be separated, or watch each other."""
+        section = self.scenario.faults
+        return bool(section.churn or section.partitions or section.detection)
+
+    def stop_weather(self) -> None:
+        """The run is over: nothing goes or comes any more."""
+        self.failures.stop()
+        if self._churning is not None:
+            self._churning.stop()
 
     @property
     def has_last_instant(self) -> bool:

@@ -95,6 +95,8 @@ class SimulatedNode(Node):
         self.steps = 0
         self.batches_drawn = 0
         self.busy_seconds = 0.0
+        self.used_seconds = 0.0
+        """Of these, seconds of computations whose result somebody had, or may have yet."""
         self.wasted_seconds = 0.0
         """Of these, seconds of computations that were cut off, or whose result nobody had."""
         self._last_seconds = 0.0
@@ -347,6 +349,7 @@ class SimulatedNode(Node):
 
     def _computed(self, name: str, started: float, seconds: float) -> float:
         self.busy_seconds += seconds
+        self.used_seconds += seconds
         self._last_seconds = seconds
         self._run.active_until_now()
         self._run.recorder.span(self.id, "compute", name, started, started + seconds)
@@ -360,10 +363,13 @@ class SimulatedNode(Node):
 
     def cut_computation(self) -> None:
         """Nobody will have the result of what it computes just now: that is wasted, as far as it has come."""
-        self.wasted_seconds += self.stop_computing()
+        if self._computing is not None:
+            self.stop_computing()
+            self.waste_result()
 
     def waste_result(self) -> None:
         """Nobody will have the result of what it has just computed."""
+        self.used_seconds -= self._last_seconds
         self.wasted_seconds += self._last_seconds
 
     def begin_again(self, *, disk: bool) -> None:
