@@ -202,7 +202,8 @@ class Failures:
         told = {process: node_id for process, (_, group) in self._collectives.items() if node_id in group}
         for node in self._run.nodes.values():
             for waiting in node.waiting_for.values():
-                if waiting.peer == node_id and waiting.process is not None:
+                concerned = waiting.peer == node_id or node_id in waiting.watching
+                if concerned and waiting.process is not None:
                     told[waiting.process] = node_id
         self._run.rings.lost(node_id)
         self._run.views.lost(node_id)
@@ -229,9 +230,9 @@ class Failures:
                 told[process] = lost
         for name, node in self._run.nodes.items():
             for waiting in node.waiting_for.values():
-                peer, process = waiting.peer, waiting.process
-                if peer is not None and process is not None and self.is_lost(name, peer):
-                    told[process] = peer
+                lost = next((peer for peer in waiting.peers if self.is_lost(name, peer)), None)
+                if lost is not None and waiting.process is not None:
+                    told[waiting.process] = lost
         self._run.rings.lost_apart(self.is_lost)
         self._run.views.split()
         _interrupt(told)

@@ -162,7 +162,7 @@ class Lifecycle:
         lines = [
             f"  {name} waits for {what} since {moment:.6g} s"
             for name in unfinished
-            for what, moment, _, _ in self._run.nodes[name].waiting_for.values()
+            for what, moment, *_ in self._run.nodes[name].waiting_for.values()
         ]
         gone = self._gone.items()
         lines += [f"  {name} is down since {moment:.6g} s ({cause})" for name, (moment, cause) in gone]
