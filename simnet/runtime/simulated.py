@@ -162,7 +162,12 @@ class SimulatedRun:
         that the method does not handle.
         """
         with _rare_collections() if not self.engine.has_values else nullcontext():
-            return self._run()
+            try:
+                return self._run()
+            except BaseException:
+                for task in list(self._tasks):
+                    task.close()
+                raise
 
     def _run(self) -> Outcome:
         if self._churning is not None:
