@@ -1,5 +1,6 @@
-"""What runs on emulated hosts: senders, receivers and echoes, each a few lines; the standard library alone."""
+"""What runs on emulated hosts: senders, receivers and echoes; the standard library alone."""
 
+import contextlib
 import json
 import socket
 import sys
@@ -42,7 +43,8 @@ def ping(address: str, port: str, count: str, gap: str) -> None:
     sent = {}
     for number in range(int(count)):
         sent[number] = time.monotonic()
-        client.send(number.to_bytes(4, "big"))
+        with contextlib.suppress(OSError):  # no route: lost as well
+            client.send(number.to_bytes(4, "big"))
         end = sent[number] + float(gap)
         while (left := end - time.monotonic()) > 0:
             client.settimeout(left)
@@ -56,7 +58,7 @@ def ping(address: str, port: str, count: str, gap: str) -> None:
 def collect(client: socket.socket, sent: dict[int, float], found: list[float | None]) -> bool:
     try:
         data = client.recv(2048)
-    except TimeoutError:
+    except OSError:
         return False
     number = int.from_bytes(data[:4], "big")
     found[number] = time.monotonic() - sent[number]
@@ -91,10 +93,8 @@ def hold(address: str, port: str) -> None:
     """Connect and say when the other side is gone."""
     connection = socket.create_connection((address, int(port)))
     say("ready")
-    try:
+    with contextlib.suppress(OSError):
         connection.recv(1)
-    except OSError:
-        pass
     say("gone")
 
 
