@@ -1,7 +1,6 @@
 """The fabric's queue against a second implementation: a server that takes one packet after another."""
 
 from itertools import pairwise
-from math import inf
 from random import Random
 
 import pytest
@@ -19,18 +18,17 @@ def packet(due: float, size: float) -> Train:
     return Train(b"", size, size, (), 0, due)
 
 
-def served(found: list[tuple[float, int]], rate_at: list[tuple[float, float]]) -> list[float]:
+def served(found: list[tuple[float, int]], nominal: float, changes: list[tuple[float, float]]) -> list[float]:
     """When each packet leaves a server whose rate changes; one that has begun keeps its rate."""
     free, ends = 0.0, []
     for due, size in found:
-        begin = max(free, due)
-        # A rate of zero lasts until the next change.
-        while (rate := [rate for at, rate in rate_at if at < begin or at == rate_at[0][0]][-1]) == 0.0:
-            later = [at for at, _ in rate_at if at >= begin]
-            if not later:
-                break
-            begin = later[0] + 1e-12
-        free = begin + size / rate if rate else inf
+        begin, rate = max(free, due), nominal
+        for at, other in changes:
+            if rate == 0.0:  # it waits for this change
+                begin, rate = max(begin, at), other
+            elif at < begin:
+                rate = other
+        free = begin + size / rate
         ends.append(free)
     return ends
 
@@ -40,7 +38,7 @@ def test_packets_leave_in_order_at_the_rate(found: list[tuple[float, int]], rate
     link = Link("l", rate, None)
     trains = [packet(*arrival) for arrival in found]
     assert all(link.admit(train) for train in trains)
-    assert [train.finish for train in trains] == pytest.approx(served(found, [(0.0, rate)]))
+    assert [train.finish for train in trains] == pytest.approx(served(found, rate, []))
 
 
 @given(arrivals, st.floats(1e3, 1e5), st.floats(0, 2), st.sampled_from([0.0, 2e3, 5e5]), st.floats(0.01, 3))
@@ -56,7 +54,7 @@ def test_a_change_of_rate_holds_for_all_that_waits(
         link.admit(last[index])
     for change in pending:
         _change(link, change, last, current)
-    expected = served(found, [(0.0, rate), *changes])
+    expected = served(found, rate, changes)
     assert [train.finish for train in last] == pytest.approx(expected, abs=1e-9)
 
 

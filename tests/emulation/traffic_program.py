@@ -38,13 +38,12 @@ def echo(address: str, port: str) -> None:
 
 def ping(address: str, port: str, count: str, gap: str) -> None:
     client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    client.connect((address, int(port)))
     found: list[float | None] = [None] * int(count)
     sent = {}
     for number in range(int(count)):
         sent[number] = time.monotonic()
         with contextlib.suppress(OSError):  # no route: lost as well
-            client.send(number.to_bytes(4, "big"))
+            client.sendto(number.to_bytes(4, "big"), (address, int(port)))
         end = sent[number] + float(gap)
         while (left := end - time.monotonic()) > 0:
             client.settimeout(left)
