@@ -163,6 +163,8 @@ class FabricDriver(MininetHostsDriver):
                 said = wire.stderr.read().decode(errors="replace").strip()
                 raise EmulationError(f"the fabric process ended (exit code {wire.wait()})\n{said}")
         answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise EmulationError(answer["error"])
         return answer
 
     def _before_down(self) -> None:

@@ -201,9 +201,10 @@ class MininetDriver(MininetHostsDriver):
             if self._ending.wait(max(0.0, begin + at - time.monotonic())):
                 return
             if kind == "rate":
-                self._apply(*owners[which], LinkChange(bandwidth=value))
+                (a, b), change = owners[which], LinkChange(bandwidth=value)
             else:
-                self._apply(*ways[which], LinkChange(latency=value))
+                (a, b), change = ways[which], LinkChange(latency=value)
+            self._apply(a, b, change)
 
     def set_link(self, a: str, b: str, change: LinkChange, *, at: float | None = None) -> None:
         """See :meth:`Driver.set_link`. Here `up` takes both directions, and drops what waits."""

@@ -77,11 +77,11 @@ def apply_settings(chosen: Mapping[str, str]) -> None:
     Raises `OSError` that names the setting where the kernel refuses one.
     """
     for key, value in chosen.items():
+        file = Path("/proc/sys/net", key)
+        if key.startswith("ipv6/") and not file.exists():
+            continue
         try:
-            Path("/proc/sys/net", key).write_text(value)
-        except FileNotFoundError:
-            if not key.startswith("ipv6/"):
-                raise
+            file.write_text(value)
         except OSError as error:
             raise OSError(error.errno, f"net.{key.replace('/', '.')} = {value}: {error.strerror}") from None
 

@@ -352,7 +352,11 @@ def main() -> None:
         if not chunk:
             return
         line += chunk
-    wire = Wire(json.loads(line))
+    try:
+        wire = Wire(json.loads(line))
+    except OSError as error:
+        say({"error": error.strerror or str(error)})
+        return
     gc.collect()
     gc.freeze()
     gc.disable()

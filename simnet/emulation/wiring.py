@@ -144,15 +144,11 @@ class Wiring:
         if dynamics is None:
             return []
         series: list[Iterator[tuple[float, str, Any, Any]]] = [
-            (
-                (time, "rate", resource, value / self.efficiencies[resource])
-                for time, value in _steps(profile, horizon)
-            )
+            _steps("rate", resource, profile, horizon, self.efficiencies[resource])
             for resource, profile in dynamics.capacities.items()
         ]
         series += [
-            ((time, "latency", self.ways[way], value) for time, value in _steps(profile, horizon))
-            for way, profile in dynamics.latencies.items()
+            _steps("latency", self.ways[way], profile, horizon) for way, profile in dynamics.latencies.items()
         ]
         series.append(
             (time, "routes", None, self.routes(failed))
@@ -194,10 +190,13 @@ def trains(wiring: Wiring, options: DriverOptions) -> bool:
     return long and not wiring.loses and not wiring.trembles
 
 
-def _steps(profile: Profile, horizon: float) -> Iterator[tuple[float, float]]:
+def _steps(
+    kind: str, which: int, profile: Profile, horizon: float, efficiency: float = 1.0
+) -> Iterator[tuple[float, str, Any, Any]]:
+    """The changes of one profile after time 0."""
     time = profile.next_change(0.0)
     while time <= horizon:
-        yield time, profile.at(time)
+        yield time, kind, which, profile.at(time) / efficiency
         time = profile.next_change(time)
 
 
