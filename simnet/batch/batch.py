@@ -1,11 +1,12 @@
 """A batch from its documents to its report."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from simnet.batch.claim import LOCKS, claimed
 from simnet.batch.engine import Engine, Standing, Task
 from simnet.batch.failure import forget_failure, read_failure, when_recorded
 from simnet.batch.runs import BatchRun, batch_runs
@@ -102,6 +103,18 @@ def carry_out_batch(batch: Batch, engine: Engine, report: Report, watcher: Watch
                         raise ResultsError(event.message)
                     _note(report, task.run, event)
                     watcher.ended(task.run, event)
+    _tidy([*batch.finished, *report.done])
+
+
+def _tidy(finished: Sequence[BatchRun]) -> None:
+    """Remove locks and records of runs that are there: they are left where a batch is killed just then."""
+    with suppress(OSError):  # it is no matter
+        for run in finished:
+            if when_recorded(run) is not None:
+                forget_failure(run)
+            if (run.folder.parent / LOCKS / run.folder.name).exists():
+                with claimed(run.folder):
+                    pass
 
 
 def _note(report: Report, run: BatchRun, ended: Ended) -> None:
@@ -113,5 +126,3 @@ def _note(report: Report, run: BatchRun, ended: Ended) -> None:
     if ended.status == "done":
         report.seconds[run.folder] = ended.seconds
         report.simulation_seconds[run.folder] = ended.simulation_seconds
-    else:
-        forget_failure(run)
