@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import get_ident
 from typing import Protocol
 
 from simnet.batch.claim import LOCKS, claimed
@@ -89,7 +90,7 @@ def carry_out_batch(batch: Batch, engine: Engine, report: Report, watcher: Watch
     """
     report.failed.update(batch.failed)
     for folder in dict.fromkeys(run.folder.parent for run in batch.to_do):
-        check_writable(folder / "probe")
+        check_writable(folder / f"probe-{get_ident()}")
     tasks = [Task(run, when_recorded(run)) for run in batch.to_do]
     with closing(engine.carry_out(tasks)) as events:
         for task, event in events:
