@@ -69,7 +69,7 @@ def winners_figure(
     styles = method_styles({method for amounts in cells.values() for method in amounts})
     with paper_style():
         side = min(0.5, (inches(width) - 0.9) / len(xs))
-        figure = blank(width, 0.95 + max(0.3, min(side, 0.42)) * len(ys))
+        figure = blank(width, 1.1 + max(1.5, max(0.3, min(side, 0.42)) * len(ys)))
         axes = figure.subplots()
         for (at_x, at_y), amounts in cells.items():
             best = winner(amounts)
