@@ -45,11 +45,7 @@ def pictures(results: Path) -> dict[str, tuple[str, Any, dict[str, Any]]]:
     bandwidth = {"x": "network.link.bandwidth"}
     return {
         "curves": ("curves", here, {"width": "page"}),
-        "curves-dollars": (
-            "curves",
-            here,
-            {"axes": ["dollars", "kwh"], "width": "page", "metric": "accuracy"},
-        ),
+        "curves-dollars": ("curves", here, {"metric": "accuracy", "axes": ["dollars", "kwh"]}),
         "target": ("target", here, {}),
         "speedup": ("speedup", select(grid, AT[1:]), bandwidth),
         "heatmap": ("heatmap", grid, {**bandwidth, "y": "network.link.latency"}),
