@@ -71,9 +71,9 @@ def test_kilowatt_hours_by_hand(write: Callable[..., Run]) -> None:
         ({**PRICES, "links": PRICES["links"][:1]}, "dollars", "dollars_per_gb of hub->n1"),
         ({"nodes": [{"names": ["n0"], "idle_watts": 3.0}]}, "kwh", "busy_watts of n0"),
         (
-            {"nodes": [{"names": ["n0"], "dollars_per_hour": 1.0}, {"names": ["server"]}]},
+            {"nodes": [PRICES["nodes"][0], {"names": ["server"]}]},
             "dollars",
-            "server.costs",
+            r"server\.costs",
         ),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_price_that_is_missing_is_an_error(
 
 def test_energy_needs_no_price_of_links(write: Callable[..., Run]) -> None:
     assert write({"nodes": PRICES["nodes"]}).spent("kwh") > 0
-    with pytest.raises(ValueError, match="none of|not one of"):
+    with pytest.raises(ValueError, match="not one of"):
         spent(write(PRICES), "euros", [1.0])
 
 
@@ -163,7 +163,8 @@ def test_between_sites_both_the_host_and_the_site_pay(
         {"a": "b", "b": "y", "dollars_per_gb": 0.0},
         {"a": "x", "b": "y", "dollars_per_gb": 10.0},
     ]
-    topology = {"kind": "explicit", "nodes": ["a", "b"], "switches": ["x", "y"], "links": links}
+    switches = [{"name": name, "switch": True} for name in "xy"]
+    topology = {"kind": "explicit", "nodes": ["a", "b", *switches], "links": links}
     network = {"topology": topology, "link": {"bandwidth": "100 Mbps", "latency": "5 ms"}}
     (run,) = simnet.run(priced(small, network=network), tmp_path)
     carried = run.links.groupby("resource")["bytes"].sum()
@@ -183,5 +184,5 @@ def test_expectations_know_costs_and_miss_prices_before_anything_runs(
         costs = {name: value for name, value in COSTS.items() if name != key}
         with pytest.raises(ScenarioError, match=rf"cannot be told(.|\n)*{key} of n0"):
             plans(priced(small, expect=lines, workers=[{"device": "cpu", "costs": costs}]))
-    with pytest.raises(ScenarioError, match="less than idle_watts"):
+    with pytest.raises(ValueError, match="less than idle_watts"):
         priced(small, workers=[{"device": "cpu", "costs": {**COSTS, "busy_watts": 1}}])
