@@ -159,9 +159,9 @@ def test_between_sites_both_the_host_and_the_site_pay(
     small: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     links = [
-        {"a": "a", "b": "x", "dollars_per_gb": 1.0},
-        {"a": "b", "b": "y", "dollars_per_gb": 0.0},
-        {"a": "x", "b": "y", "dollars_per_gb": 10.0},
+        {"between": ["a", "x"], "dollars_per_gb": 1.0},
+        {"between": ["b", "y"], "dollars_per_gb": 0.0},
+        {"between": ["x", "y"], "dollars_per_gb": 10.0},
     ]
     switches = [{"name": name, "switch": True} for name in "xy"]
     topology = {"kind": "explicit", "nodes": ["a", "b", *switches], "links": links}
