@@ -41,7 +41,8 @@ def pictures(results: Path) -> dict[str, tuple[str, Any, dict[str, Any]]]:
     grid = simnet.run(simnet.load(SCENARIO, [*PRICES, *GRID]), results / "grid")
     sizes = simnet.run(simnet.load(SCENARIO, SIZES), results / "sizes")
     here = select(grid, AT)
-    first = {run.label: run for run in select(here, ["seed=0"])}
+    fast = select(grid, ["network.link.bandwidth=1Gbps", AT[1]])  # where computing takes its share of time
+    first = {run.label: run for run in select(fast, ["seed=0"])}
     bandwidth = {"x": "network.link.bandwidth"}
     return {
         "curves": ("curves", here, {"width": "page"}),
@@ -51,10 +52,10 @@ def pictures(results: Path) -> dict[str, tuple[str, Any, dict[str, Any]]]:
         "heatmap": ("heatmap", grid, {**bandwidth, "y": "network.link.latency"}),
         "pareto": ("pareto", here, {}),
         "scaling": ("scaling", sizes, {}),
-        "utilization": ("utilization", here, {}),
-        "staleness": ("staleness", [first["fedbuff"]], {"width": "column"}),
+        "utilization": ("utilization", fast, {}),
+        "staleness": ("staleness", select(here, ["algorithm=fedbuff"]), {"width": "column"}),
         "consensus": ("consensus", select(here, ["algorithm=d-psgd"]), {}),
-        "timeline": ("timeline", first["fedbuff"], {"end": 4.0}),
+        "timeline": ("timeline", first["fedbuff"], {"end": 1.0}),
         "links": ("links", first["fedbuff"], {}),
         "map": ("map", first["fedbuff"], {}),
     }
