@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -133,7 +134,7 @@ def _cells(
     return means, axes[0], axes[1]
 
 
-def _face(style: MethodStyle | None) -> dict[str, object]:
+def _face(style: MethodStyle | None) -> dict[str, Any]:
     if style is None:
         return {"facecolor": "#f2f2f2", "edgecolor": "white", "linewidth": 0.8}
     return {
