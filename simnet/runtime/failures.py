@@ -66,10 +66,13 @@ class Failures:
             partitions.begin()
 
     def stop(self) -> None:
-        """The run is over: nothing that is to come would change it."""
+        """No more partitions, and nobody watches the others any more."""
         self.detection.stop()
         if self._partitions is not None:
             self._partitions.stop()
+
+    def notice_no_more(self) -> None:
+        """The run is over: it makes no difference who notices what."""
         for alarm in self._down.values():
             if alarm is not None:
                 alarm.call_off()
