@@ -226,7 +226,13 @@ class Views:
             return
         meeting.overdue = True
         self._conclude_if_complete(meeting)
-        if not meeting.concluded:
+        self._give_up_if_too_few(meeting)
+
+    def _give_up_if_too_few(self, meeting: Meeting) -> None:
+        """After the deadline; but one whose coordinator is down begins again, and reports may be under way."""
+        if meeting.concluded or not meeting.overdue or self._run.failures.is_down(meeting.coordinator):
+            return
+        if len(meeting.told) < meeting.quorum:
             self._meetings.remove(meeting)
             missed = f"{len(meeting.here)} of at least {meeting.quorum} nodes of role {meeting.role!r} came"
             for told in meeting.told.values():
@@ -236,6 +242,7 @@ class Views:
         for meeting in list(self._meetings):
             if meeting.role == role:
                 self._conclude_if_complete(meeting)
+                self._give_up_if_too_few(meeting)
 
     def _drop(self, coordinator: str) -> None:
         """Send away whoever waits for this coordinator: they meet again at another."""
