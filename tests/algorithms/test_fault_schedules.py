@@ -1,4 +1,4 @@
-"""Any schedule of crashes and returns, drawn at random: every run ends properly, or says who waits for what."""
+"""Any schedule of crashes and returns: every run ends properly, or says who waits for what."""
 
 import pytest
 from hypothesis import given, settings
@@ -108,11 +108,12 @@ def test_who_waits_goes_on_when_all_are_back(method, weather, timed, disk, colle
 def test_who_waits_in_vain_says_for_whom(method, weather, timed):
     nodes, changes = weather
     workers = [change for change in changes if change[1] != "server"]
+    said = None
     try:
         weathered(nodes, method, workers, timed=timed, stop={"steps": 12})
     except DeadlockError as stuck:
-        assert "waits for a new view of 'worker'" in str(stuck)
-        assert "is down since" in str(stuck)
+        said = str(stuck)
+    assert said is None or ("waits for a new view of 'worker'" in said and "is down since" in said)
 
 
 @settings(max_examples=15, deadline=None)
