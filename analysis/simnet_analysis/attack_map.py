@@ -20,8 +20,8 @@ from simnet_analysis.style import PAGE_INCHES, paper_style
 def attack_figure(runs: Iterable[Run], metric: str = "accuracy", *, width: float = PAGE_INCHES) -> Figure:
     """A map of the final `metric` with a row per attack and a column per method.
 
-    Each number is the mean over the seeds. What comes to the most on average is first: the method that stands
-    most attacks on the left, the attack that does least on top, below no attack at all. Runs that differ in something else, such as how the data are
+    Each number is the mean over the seeds. Methods that come to the most on average stand on the left, attacks
+    that do the least on top, and `honest`, which is no attack, above them. Runs that differ in something else, such as how the data are
     shared out, come in panels side by side. Colours are those of `cividis`, which all eyes can tell apart; a
     share such as an accuracy is shown in percent.
 
