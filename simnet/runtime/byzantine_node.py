@@ -119,6 +119,10 @@ class ByzantineNode(WatchedNode):
         self._choose_data()
         return await super().loss(params)
 
+    async def predictions(self, models: Sequence[Tensor], batches: int = 1) -> tuple[Tensor, Tensor]:
+        self._choose_data()
+        return await super().predictions(models, batches)
+
     async def _pretend(self, seconds: float) -> None:
         """Let the time pass that honest work would take, with an idle device; or none in a hurry."""
         if self._idles is not None and not self._idles.hurry and seconds > 0:

@@ -85,6 +85,9 @@ class WatchedNode(Node):
     async def loss(self, params: Tensor | None = None) -> float:
         return await self._inner.loss(params)
 
+    async def predictions(self, models: Sequence[Tensor], batches: int = 1) -> tuple[Tensor, Tensor]:
+        return await self._inner.predictions(models, batches)
+
     async def step(self, gradient: Tensor) -> None:
         await self._inner.step(gradient)
 
