@@ -26,8 +26,8 @@ class Bristle(Algorithm):
 
     arXiv 2110.11006. The extractor below the output layer stays as it is. Of the layers that arrived, some
     are drawn from three bands of distance; each class's column becomes a mean of one's own and theirs,
-    weighed by how well they do on one's own samples. A peer vouches only for classes that it has itself. Sends
-    `degree (h + 1) C b` bytes per round, nobody waits, and each integration pays for its forward passes.
+    weighed by how well they do on one's own samples. A peer vouches only for classes that it has itself.
+    Sends `degree (h + 1) C b` bytes per round. Nobody waits, and an integration pays for its forward passes.
     """
 
     step_budget: ClassVar[Literal["each", "mean"]] = "each"
@@ -125,9 +125,9 @@ def column_weights(
 
     In a class that both have, with `w = 10 |F1_own - F1_peer|`, a peer's score is `w^(3 + F1_own)` where it
     is better and `-w^(4 + F1_own)`, at least -100, where it is worse. Its weight is
-    `max(0, 10 sigmoid(score / 100) - 4)` times its certainty, `max(0, mean - std)` of its F1 in those classes. In a class that one
-    has no samples of, it is so with the sum of its scores. A peer counts only in classes that it vouches for,
-    and not at all where it shares none.
+    `max(0, 10 sigmoid(score / 100) - 4)` times its certainty, `max(0, mean - std)` of its F1 in those
+    classes. In a class that one has no samples of, it is so with the sum of its scores. A peer counts only in
+    classes that it vouches for, and not at all where it shares none.
     """
     own, theirs = scores[0], scores[1:]
     gap = 10.0 * (theirs - own).abs()
