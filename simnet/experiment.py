@@ -103,7 +103,8 @@ def execute(plan: Plan, results: str | Path = "results", watch: Watch | None = N
         utilization=outcome.utilization,
         final=outcome.final,
         invariants=outcome.invariants,
-        status="complete",
+        status="aborted" if outcome.aborted else "complete",
+        reason=outcome.aborted,
     )
     text, kept = dump(plan.scenario, plan.files.places), plan.files.by_place
     folder = write_run(folder_of(plan, results), recorder, text, manifest, kept)

@@ -4,10 +4,11 @@ from pydantic import Field
 from torch import Tensor
 
 from simnet.algorithms.layerwise import LayerwiseMean, Overlap
-from simnet.runtime.node import Algorithm, Node
+from simnet.algorithms.membership import Group, SynchronousMethod, model_and_state
+from simnet.runtime.node import Encoded, GroupChanged, Node
 
 
-class AllReduce(Algorithm):
+class AllReduce(SynchronousMethod):
     """Synchronous data parallel: every step averages all gradients (the baseline, "DDP").
 
     `x <- x - opt(mean_i g_i)`. Sends `2 (n-1)/n d b` bytes per worker and step on a ring. With `overlap:
@@ -22,14 +23,23 @@ class AllReduce(Algorithm):
     )
 
     async def worker(self, node: Node) -> None:
-        while node.running:
-            await node.step(await self.mean_gradient(node))
+        def take(state: Encoded) -> None:
+            node.params, node.optimizer_state = state.content
 
-    async def mean_gradient(self, node: Node) -> Tensor:
+        group = self.group(node, lambda: model_and_state(node.params, node.optimizer_state), take)
+        while await group.round():
+            try:
+                gradient = await self.mean_gradient(node, group)
+            except GroupChanged:  # the others have taken the step without it: it has their model now
+                continue
+            await node.step(gradient)
+            node.version += 1
+
+    async def mean_gradient(self, node: Node, group: Group) -> Tensor:
         """The mean over the workers of their next minibatches' gradients."""
         if self.overlap == "none":
             gradient = await node.gradient()
-            return await node.all_reduce(gradient.vector, op="mean")
-        mean = LayerwiseMean(node)
+            return await group.mean(gradient.vector)
+        mean = LayerwiseMean(node, group)
         await node.gradient(on_layer=mean.add)
         return await mean.result()

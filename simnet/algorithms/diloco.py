@@ -4,11 +4,12 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from simnet.algorithms.layerwise import LayerwiseMean, Overlap
+from simnet.algorithms.membership import Group, SynchronousMethod, model_and_state
 from simnet.optim import Nesterov, OptimizerConfig
-from simnet.runtime.node import Algorithm, Node
+from simnet.runtime.node import Encoded, GroupChanged, Node
 
 
-class DiLoCo(Algorithm):
+class DiLoCo(SynchronousMethod):
     """H local steps, then an outer Nesterov step on the averaged drift (Douillard et al., 2023).
 
     arXiv 2311.08105. All start a round at `phi`; `Delta = mean_i (phi - theta_i)`; `m <- mu m + Delta`;
@@ -30,17 +31,28 @@ class DiLoCo(Algorithm):
     async def worker(self, node: Node) -> None:
         anchor, outer = node.params, self.outer.init(node.params)
         outer_flops = self.outer.step_flops(node.parameters)
-        while node.running:
-            drift = await self.mean_drift(node, anchor)
-            anchor, outer = await node.compute(self.outer.step, anchor, drift, outer, flops=outer_flops)
+
+        def take(state: Encoded) -> None:
+            nonlocal anchor, outer
+            anchor, outer = state.content
             node.params = anchor
 
-    async def mean_drift(self, node: Node, anchor: Tensor) -> Tensor:
-        """Train for a round; the mean over the workers of how far their models came from `anchor`."""
+        group = self.group(node, lambda: model_and_state(anchor, outer), take)
+        while await group.round():
+            try:
+                drift = await self.mean_drift(node, anchor, group)
+            except GroupChanged:  # the others have finished the round without it: it has their anchor now
+                continue
+            anchor, outer = await node.compute(self.outer.step, anchor, drift, outer, flops=outer_flops)
+            node.params = anchor
+            node.version += 1
+
+    async def mean_drift(self, node: Node, anchor: Tensor, group: Group) -> Tensor:
+        """Train for a round; the mean over who takes part of how far their models came from `anchor`."""
         if self.overlap == "none":
             await node.train(self.local_steps)
-            return await node.all_reduce(anchor - node.params, op="mean")
-        mean = LayerwiseMean(node)
+            return await group.mean(anchor - node.params)
+        mean = LayerwiseMean(node, group)
         await node.train(
             self.local_steps, on_layer=lambda layer, params: mean.add(layer, anchor[layer] - params)
         )

@@ -37,6 +37,9 @@ def run(
         print_json(runs)
     else:
         print_table(runs)
+        for one in runs:
+            if one.manifest.status == "aborted":
+                typer.echo(f"\naborted: {one.label} gave up: {one.manifest.reason}")
         typer.echo(f"\nresults: {runs[0].folder.parent}")
     if figures:
         from simnet.cli.plot import draw

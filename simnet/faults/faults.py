@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from simnet.faults.byzantine import Byzantine, byzantine_nodes
+from simnet.faults.churn import Churn, build_churn
+from simnet.faults.partitions import Split, build_partitions
 from simnet.network import Topology
 from simnet.scenario import Scenario
 
@@ -14,6 +16,10 @@ class Faults:
 
     byzantine: Mapping[str, Byzantine] = field(default_factory=dict)
     """The Byzantine workers by name."""
+    churn: Churn | None = None
+    """Who goes and comes."""
+    partitions: tuple[Split, ...] = ()
+    """Who cannot reach whom."""
 
 
 NO_FAULTS = Faults()
@@ -24,4 +30,8 @@ def build_faults(scenario: Scenario, topology: Topology) -> Faults:
 
     Raises :class:`~simnet.scenario.ScenarioError` where a fault names what the network does not have.
     """
-    return Faults(byzantine=byzantine_nodes(scenario, topology))
+    return Faults(
+        churn=build_churn(scenario, topology),
+        partitions=build_partitions(scenario, topology),
+        byzantine=byzantine_nodes(scenario, topology),
+    )

@@ -16,6 +16,7 @@ from simnet.network.changes import LinkChanges
 from simnet.network.clock import Alarm
 from simnet.network.draining import Draining
 from simnet.network.flows import OWN_CAP
+from simnet.network.holding import Holding
 from simnet.network.ledger import UNITS, Ledger, units
 from simnet.network.limits import Limits
 from simnet.network.metering import LinkUse
@@ -63,6 +64,7 @@ class FluidNetwork:
             )
         round_trip = None if self._changes is None else self._changes.round_trip
         self._limits = Limits(transport, topology, round_trip)
+        self.holding = Holding(env, self._draining, self._limits, self._settle, self._deliver)
         self._per_flow_routes = getattr(topology, "ecmp", "none") == "flow"
         self._routed: dict[int, None] = {}  # flows on the topology's routes, which failures change
         self._ledger = Ledger()
@@ -378,7 +380,7 @@ class FluidNetwork:
             self._deliver(transfer)
 
     def _deliver(self, transfer: Transfer, _: simpy.Event | None = None) -> None:
-        if transfer.status != "sent":  # cancelled on its way
+        if transfer.status != "sent" or transfer.held:  # cancelled on its way, or delivered later
             return
         if transfer.local:
             self._ledger.local += units(transfer.bytes)

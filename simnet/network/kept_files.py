@@ -1,4 +1,4 @@
-"""The files that a run's network reads (graphs, matrices of round trips, traces), kept with its results.
+"""The files that a run's network and faults read (graphs, round trips, traces), kept with its results.
 
 So a run can be repeated from its folder, and its identity holds what the files said.
 """
@@ -65,13 +65,13 @@ _TRACES = (Trace.form, Mahimahi.form)
 
 
 def named_files(scenario: Scenario) -> dict[Path, FilePath]:
-    """The files that are read to build the network, by the path of the key that names each.
+    """The files that are read to build the network and the faults, by the path of the key that names each.
 
     What comes with simnet (`rtt: aws-21-regions`) is not among them: its version says what it is. Raises
     nothing: whether a file is there and makes sense is found out by who reads it.
     """
     found: dict[Path, FilePath] = {}
-    for top in ("network", "workers", "server"):
+    for top in ("network", "workers", "server", "faults"):
         for path, value in everything_below(getattr(scenario, top), (top,)):
             if path[-1] in _TRACES and isinstance(value, str):
                 found[path] = (scenario.folder_of(path) or FilePath()) / value

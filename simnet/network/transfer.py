@@ -54,6 +54,10 @@ class Transfer:
     status: TransferStatus = "flowing"
     left_at: float | None = None
     delivered_at: float | None = None
+    held: bool = field(default=False, init=False)
+    """Whether it does not get through at present."""
+    cap_otherwise: float = field(default=0.0, init=False)
+    """Its `cap` while it is held, and 0 while it is not: they change places."""
     limit: str = "cap"
     """What says how much it may get by itself: cap, window or loss."""
     rounds: int = field(default=-1, init=False)
@@ -105,7 +109,8 @@ class Transfer:
     @property
     def bound(self) -> dict[str, float]:
         """What bound it for how many seconds so far: resources by name, `cap` (its own), `window`, `loss`,
-        `slow start` and `latency`. They add up to the time from its start to its delivery."""
+        `slow start`, `partition` (it was held) and `latency`. They add up to the time from its start to its
+        delivery."""
         found = self.carrier.bound_of(self)
         if self.delivered_at is not None and self.left_at is not None:
             travelled = self.delivered_at - self.start - sum(found.values())
@@ -116,6 +121,6 @@ class Transfer:
     def own_bounds(self, seconds: float) -> dict[str, float]:
         """What has bound it by itself, for `seconds` in all: what is over, and what binds it now."""
         found = dict(self.own_seconds)
-        now = "slow start" if self.rounds >= 0 else self.limit
+        now = "partition" if self.held else "slow start" if self.rounds >= 0 else self.limit
         found[now] = found.get(now, 0.0) + seconds - sum(found.values())
         return found

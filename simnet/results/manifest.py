@@ -61,9 +61,11 @@ class Manifest:
     invariants: Mapping[str, float]
     """How often each invariant was checked, and the counts that it held."""
     status: str
-    """How the run ended, in one word: "complete", or what stopped it."""
+    """How the run ended, in one word: "complete", or "aborted" if the method gave up (see ``reason``)."""
     engine_settings: Mapping[str, Any]
     """How torch computed: mode, dtype, whether compiled, bytes of a joint computation, devices."""
+    reason: str = ""
+    """Of an aborted run: who gave up, when and why."""
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA_VERSION:
@@ -72,6 +74,8 @@ class Manifest:
             value = getattr(self, name)
             if not isinstance(value, str) or not value:
                 raise ResultsError(f"{name} must be a non-empty string, not {value!r}")
+        if not isinstance(self.reason, str):
+            raise ResultsError(f"reason must be a string, not {self.reason!r}")
         for name, least in (("seed", None), ("torch_threads", 1), ("worker_steps", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
@@ -104,10 +108,11 @@ class Manifest:
         """A manifest of exactly these keys.
 
         Raises:
-            ResultsError: A key is unknown, one but ``schema`` is missing, or a value is impossible.
+            ResultsError: A key is unknown, one but ``schema`` and ``reason`` is missing, or a value is
+                impossible.
         """
         known = {one.name for one in fields(cls)}
-        unknown, missing = sorted(set(mapping) - known), sorted(known - set(mapping) - {"schema"})
+        unknown, missing = sorted(set(mapping) - known), sorted(known - set(mapping) - {"schema", "reason"})
         if unknown or missing:
             parts = [f"unknown: {', '.join(unknown)}"] * bool(unknown)
             parts += [f"missing: {', '.join(missing)}"] * bool(missing)

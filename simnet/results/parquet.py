@@ -38,6 +38,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "spans": {"node": "str", "kind": "str", "name": "str", "start": "f64", "end": "f64"},
     "links": {"resource": "str", "start": "f64", "end": "f64", "bytes": "f64", "capacity": "f64"},
+    "faults": {"time": "f64", "node": "str", "event": "str", "cause": "str"},
 }
 """Table -> column -> type, in the order of the file; a question mark: may be null (it never happened)."""
 

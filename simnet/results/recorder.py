@@ -42,6 +42,9 @@ class Recorder:
         self._link_name: list[str] = []
         self._link_float = tuple(array("d") for _ in range(4))  # start, end, bytes, capacity
 
+        self._fault_time = array("d")
+        self._fault_text: tuple[list[str], ...] = ([], [], [])  # node, event, cause
+
         self._span_text: tuple[list[str], ...] = ([], [], [])  # node, kind, name
         self._span_start, self._span_end = array("d"), array("d")
 
@@ -165,6 +168,24 @@ class Recorder:
         self._span_start.append(start)
         self._span_end.append(end)
 
+    def fault(self, time: float, node: str, event: str, cause: str) -> None:
+        """Record that at virtual ``time`` something went wrong, or right again, at ``node``.
+
+        ``event`` says what: "down", "up", ...; ``cause`` says which kind of fault, and may be "".
+
+        Raises:
+            ValueError: ``time`` is not finite, or ``node`` or ``event`` is empty.
+        """
+        time = float(time)
+        if not isfinite(time):
+            raise ValueError(f"fault {event!r} of node {node!r}: time must be finite, not {time}")
+        _name("fault's node", node)
+        _name("fault's event", event)
+        _text("fault's cause", cause)
+        for text, texts in zip((node, event, cause), self._fault_text, strict=True):
+            texts.append(text)
+        self._fault_time.append(time)
+
     def links(
         self,
         resource: Sequence[str],
@@ -186,7 +207,7 @@ class Recorder:
             column.extend(values)
 
     def tables(self) -> dict[str, pa.Table]:
-        """The rows so far as Arrow tables "metrics", "transfers", "spans" and "links"."""
+        """The rows so far as Arrow tables "metrics", "transfers", "spans" and "links"; "faults" if any."""
         import numpy as np
         import pyarrow as pa
 
@@ -218,6 +239,9 @@ class Recorder:
             ],
             "links": [pa.array(self._link_name, pa.string()), *map(np.array, self._link_float)],
         }
+        if self._fault_time:
+            faults = (pa.array(column, pa.string()) for column in self._fault_text)
+            columns["faults"] = [np.array(self._fault_time), *faults]
         return {
             table: pa.Table.from_arrays([pa.array(c) for c in arrays], schema=parquet.schema(table))
             for table, arrays in columns.items()

@@ -78,6 +78,32 @@ class Run:
         """
         return parquet.read(self.folder / "links.parquet", "links")
 
+    @cached_property
+    def faults(self) -> pd.DataFrame:
+        """What went wrong when: time (s), node, event, cause; no rows where the scenario has no faults.
+
+        At time 0 every node is ``present`` or ``absent``; then they go ``down`` and come ``up``.
+        """
+        path = self.folder / "faults.parquet"
+        if not path.is_file():
+            return parquet.schema("faults").empty_table().to_pandas()
+        return parquet.read(path, "faults")
+
+    def availability(self) -> dict[str, float]:
+        """The share of the run's time for which each node was up; empty where nobody ever goes."""
+        up: dict[str, float] = {}
+        since: dict[str, float] = {}
+        end = self.manifest.virtual_seconds
+        for time, node, event in self.faults[["time", "node", "event"]].itertuples(index=False):
+            if event in ("present", "up"):
+                since[node] = min(time, end)
+            if event in ("down", "absent") and node in since:
+                up[node] = up.get(node, 0.0) + min(time, end) - since.pop(node)
+            up.setdefault(node, 0.0)
+        for node, start in since.items():
+            up[node] += end - start
+        return {node: seconds / end if end > 0 else float(node in since) for node, seconds in up.items()}
+
     def bound_seconds(self) -> dict[str, float]:
         """How long each cause bound messages, in seconds summed over all of them; the largest first."""
         totals: dict[str, float] = {}

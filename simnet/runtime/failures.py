@@ -1,15 +1,17 @@
-"""Nodes that go down in a simulated run, and how the others come to know."""
+"""What becomes of messages and of those who wait when a node goes down or comes back."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import simpy
-from simpy.events import URGENT
 
 from simnet.network import Transfer
+from simnet.network.clock import Alarm
+from simnet.runtime.detection import detection_of
 from simnet.runtime.node import PeerLost
+from simnet.runtime.partitions import Partitions
 
 if TYPE_CHECKING:
     from simnet.runtime.simulated import SimulatedRun
@@ -22,89 +24,220 @@ class _Flow:
     target: str
 
 
+@dataclass(slots=True)
+class _News:
+    """Messages to everybody that a node is gone."""
+
+    node_id: str
+    alarm: Alarm
+    """Of the time that it is gone: it may come back and go again meanwhile."""
+    awaited: int
+    """Messages that have not come yet."""
+
+
 class Failures:
-    """Which nodes are down, and who is told when.
+    """Which nodes are down or out of reach, and who is told when.
 
     A node that goes down sends nothing any more: what it is sending and what is on its way to it is cut off
-    and counted as lost, as far as it had come. A message that had left it whole still arrives. Its coroutines
-    are cancelled. The others notice `network.detection_timeout` later, all at once: whoever waits for
-    the node then gets :class:`PeerLost`, and so do all members of the collectives that it was in, since
-    each of them may wait for another that has given up.
+    and counted as lost, as far as it had come. A message that had left it whole still arrives. The others
+    notice when the scenario's `faults.detection` says so, all at once: whoever waits for the node then gets
+    :class:`PeerLost`, and so do all members of the collectives that it was in, since each of them may wait
+    for another that has given up. A node that comes back sooner is noticed when it does: it knows nothing of
+    what others have begun with it, and says so.
     """
 
-    def __init__(self, run: "SimulatedRun", detection_seconds: float) -> None:
+    def __init__(self, run: "SimulatedRun") -> None:
         self._run = run
-        self._detection_seconds = detection_seconds
-        self._down: set[str] = set()
+        self.detection = detection_of(run, run.scenario)
+        self.listeners: list[Callable[[], None]] = []
+        """Called when nodes that were lost to somebody can be reached again."""
+        self._partitions: Partitions | None = None
+        self._down: dict[str, Alarm | None] = {}  # with the alarm at which it will be noticed
         self._noticed: set[str] = set()
         self._flows: dict[int, _Flow] = {}
-        self._collectives: dict[simpy.Process, tuple[str, ...]] = {}
+        self._news: dict[int, _News] = {}
+        self._collectives: dict[simpy.Process, tuple[str, tuple[str, ...]]] = {}
 
-    def fail(self, node_id: str) -> None:
-        """A node goes down now. Raises `ValueError` for an unknown node and for one that is down."""
-        if node_id not in self._run.nodes:
-            raise ValueError(f"{node_id!r} cannot go down: it is not a node: {', '.join(self._run.nodes)}")
-        if node_id in self._down:
-            raise ValueError(f"{node_id} is down already")
-        self._down.add(node_id)
+    def begin(self, partitions: Partitions | None) -> None:
+        """The run begins, with these partitions ahead."""
+        self._partitions = partitions
+        self.detection.begin()
+        if partitions is not None:
+            partitions.begin()
+
+    # -- going and coming -----------------------------------------------------------------------------
+
+    def down(self, node_id: str, *, says_so: bool = False) -> None:
+        """A node that is up goes down now: its messages are cut, and the others will notice.
+
+        If it says so, what it is sending still leaves, and the others notice when they are told.
+        """
         for flow in list(self._flows.values()):
-            sending = flow.source == node_id and flow.transfer.status == "flowing"
-            if sending or flow.target == node_id:
+            sending = flow.source == node_id and flow.transfer.status in ("flowing", "waiting")
+            if (sending and not says_so) or flow.target == node_id:
                 self._run.network.cancel(flow.transfer)
-        # From an event of its own: a process cannot interrupt itself, and this may be called by one of these.
-        ending = simpy.Event(self._run.env)
-        ending._ok, ending._value = True, None
-        ending.callbacks.append(lambda _: self._run.end_tasks(node_id))
-        self._run.env.schedule(ending, priority=URGENT)
-        noticing = self._run.env.timeout(self._detection_seconds)
-        noticing.callbacks.append(lambda _: self._notice(node_id))
+        seconds = self.detection.seconds_until(node_id)
+        alarm = self._down[node_id] = Alarm(self._run.env, lambda _: self._detect(node_id), seconds)
+        if says_so:
+            self._tell(node_id, node_id, alarm)
+
+    def up(self, node_id: str) -> None:
+        """A node that was down is up again."""
+        self._notice(node_id)
+        alarm = self._down.pop(node_id)
+        if alarm is not None:
+            alarm.call_off()
+        self._noticed.discard(node_id)
+        self.detection.came(node_id)
+        for listener in self.listeners:
+            listener()
+
+    def absent(self, node_id: str) -> None:
+        """A node is not there from the start, and everybody knows."""
+        self._down[node_id] = None
+        self._noticed.add(node_id)
+
+    # -- who knows what -------------------------------------------------------------------------------
 
     def is_down(self, node_id: str) -> bool:
-        """Whether it went down, noticed or not."""
+        """Whether it is down, noticed or not."""
         return node_id in self._down
 
-    def is_noticed(self, node_id: str) -> bool:
-        """Whether the others know that it is down."""
-        return node_id in self._noticed
+    def is_lost(self, observer: str, node_id: str) -> bool:
+        """Whether `observer` knows that it is down, or out of reach."""
+        if node_id in self._noticed:
+            return True
+        return self._partitions is not None and self._partitions.is_noticed(observer, node_id)
+
+    def seen_up(self, observer: str, members: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `members` that `observer` does not know to be down or out of reach."""
+        if not self._anybody_lost:
+            return members
+        return tuple(member for member in members if not self.is_lost(observer, member))
+
+    @property
+    def _anybody_lost(self) -> bool:
+        return bool(self._noticed) or (self._partitions is not None and self._partitions.any_noticed)
+
+    def _first_lost(self, observer: str, members: tuple[str, ...]) -> str | None:
+        if not self._anybody_lost:
+            return None
+        return next((member for member in members if self.is_lost(observer, member)), None)
+
+    # -- messages and collectives ---------------------------------------------------------------------
 
     def watch(self, transfer: Transfer, source: str, target: str) -> None:
         """Remember between which nodes a transfer is under way, if it has not arrived already."""
-        if transfer.status in ("flowing", "sent"):
+        if transfer.status in ("waiting", "flowing", "sent"):
             self._flows[transfer.id] = _Flow(transfer, source, target)
+            if self._partitions is not None and self._partitions.separate(source, target):
+                self._run.network.holding.hold(transfer)
 
     def ended(self, transfer: Transfer) -> None:
         """A transfer is no longer under way."""
         self._flows.pop(transfer.id, None)
+        if self._news and transfer.id in self._news:
+            self._heard(self._news.pop(transfer.id))
 
     @contextmanager
-    def together(self, members: tuple[str, ...]) -> Iterator[None]:
+    def together(self, observer: str, members: tuple[str, ...]) -> Iterator[None]:
         """While the current process is in a collective: it is told when one of the members is lost.
 
         Raises :class:`PeerLost` at once if one is known to be.
         """
-        self._raise_if_noticed(members)
+        lost = self._first_lost(observer, members)
+        if lost is not None:
+            raise PeerLost(lost)
         process = self._run.env.active_process
         assert process is not None, "a collective is awaited by a coroutine"
-        self._collectives[process] = members
+        self._collectives[process] = observer, members
         try:
             yield
         finally:
             del self._collectives[process]
 
-    def _raise_if_noticed(self, members: Iterable[str]) -> None:
-        if self._noticed:
-            for member in members:
-                if member in self._noticed:
-                    raise PeerLost(member)
+    # -- who is told ----------------------------------------------------------------------------------
+
+    def _detect(self, node_id: str) -> None:
+        """It is found out that a node is gone."""
+        alarm, teller = self._down[node_id], self.detection.who_tells(node_id)
+        if teller is None or alarm is None:
+            self._notice(node_id)
+        else:
+            self._tell(teller, node_id, alarm)
+
+    def _tell(self, teller: str, node_id: str, alarm: Alarm) -> None:
+        """A message to everybody else that a node is gone; it is noticed when the last of them has come."""
+        source, network = self._run.nodes[teller].host, self._run.network
+        news = _News(node_id, alarm, 1)
+        for name, node in self._run.nodes.items():
+            if name in (teller, node_id) or name in self._down or self.is_lost(teller, name):
+                continue
+            transfer = network.send(source, node.host, self.detection.message_bytes, kind="gone")
+            if transfer.status not in ("delivered", "cancelled"):
+                news.awaited += 1
+                self._news[transfer.id] = news
+                self.watch(transfer, teller, name)
+        self._heard(news)
+
+    def _heard(self, news: _News) -> None:
+        news.awaited -= 1
+        if not news.awaited and self._down.get(news.node_id) is news.alarm:
+            self._notice(news.node_id)
 
     def _notice(self, node_id: str) -> None:
+        if node_id in self._noticed:
+            return
         self._noticed.add(node_id)
-        told = {process: None for process, members in self._collectives.items() if node_id in members}
+        self._run.recorder.fault(float(self._run.env.now), node_id, "noticed", "")
+        told = {process: node_id for process, (_, group) in self._collectives.items() if node_id in group}
         for node in self._run.nodes.values():
             for waiting in node.waiting_for.values():
                 if waiting.peer == node_id and waiting.process is not None:
-                    told[waiting.process] = None
+                    told[waiting.process] = node_id
         self._run.rings.lost(node_id)
-        for process in told:
-            if process.is_alive:
-                process.interrupt(PeerLost(node_id))
+        self._run.views.lost(node_id)
+        _interrupt(told)
+
+    # -- partitions -----------------------------------------------------------------------------------
+
+    def split(self) -> None:
+        """A partition has begun: what is on its way between its groups stands still."""
+        assert self._partitions is not None
+        for flow in self._flows.values():
+            if flow.transfer.status != "sent" and self._partitions.separate(flow.source, flow.target):
+                self._run.network.holding.hold(flow.transfer)
+
+    def noticed_split(self) -> None:
+        """Both sides know: what stands still is cut, and who waits for the other side is told."""
+        for flow in list(self._flows.values()):
+            if flow.transfer.held and self.is_lost(flow.source, flow.target):
+                self._run.network.cancel(flow.transfer)
+        told: dict[simpy.Process, str] = {}
+        for process, (observer, members) in self._collectives.items():
+            lost = self._first_lost(observer, members)
+            if lost is not None:
+                told[process] = lost
+        for name, node in self._run.nodes.items():
+            for waiting in node.waiting_for.values():
+                peer, process = waiting.peer, waiting.process
+                if peer is not None and process is not None and self.is_lost(name, peer):
+                    told[process] = peer
+        self._run.rings.lost_apart(self.is_lost)
+        self._run.views.split()
+        _interrupt(told)
+
+    def healed(self) -> None:
+        """A partition is over: what stands still goes on."""
+        assert self._partitions is not None
+        for flow in self._flows.values():
+            if flow.transfer.held and not self._partitions.separate(flow.source, flow.target):
+                self._run.network.holding.release(flow.transfer)
+        for listener in self.listeners:
+            listener()
+
+
+def _interrupt(told: dict[simpy.Process, str]) -> None:
+    for process, peer in told.items():
+        if process.is_alive:
+            process.interrupt(PeerLost(peer))

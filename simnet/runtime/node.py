@@ -20,7 +20,22 @@ class Timeout(Exception):
     """What was awaited did not happen within the seconds allowed for it."""
 
 
-class PeerLost(Exception):
+class GroupChanged(Exception):
+    """The members of a collective are to agree on a new view first; see :meth:`Node.regroup`.
+
+    Raised by every collective that this node is in, or begins, once somebody asked for a new view: a member
+    that lost another one, or a node that is back and wants to take part.
+    """
+
+
+class Aborted(Exception):
+    """The method gives up: raised by its own code, it ends the run, which is recorded as aborted.
+
+    What was done until then is kept. The message says who and why.
+    """
+
+
+class PeerLost(GroupChanged):
     """The node that was waited for went down; raised once the detection timeout has passed since.
 
     Raised by `send` to it, by `recv` from it (not by a `recv` from anybody, which any other node may still
@@ -28,12 +43,23 @@ class PeerLost(Exception):
     """
 
     def __init__(self, peer: str) -> None:
-        super().__init__(f"{peer} went down")
+        super().__init__(peer)  # SimPy copies errors by their arguments
         self.peer = peer
+
+    def __str__(self) -> str:
+        return f"{self.peer} went down"
 
 
 class Cancelled(BaseException):
     """Raised inside a task at its `await` when :meth:`Task.cancel` was called on it."""
+
+
+class NodeDown(Cancelled):
+    """Raised at every `await` of a node's own code when that node goes down.
+
+    Whatever the code does then, it does nothing more: its tasks end. Should the node come up again, the
+    coroutine of its role starts anew, with :attr:`Node.incarnation` one higher.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +96,24 @@ class Gradient:
     vector: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which nodes of a role take part in its collectives, as its members agreed."""
+
+    epoch: int
+    """Counts the views of a role, from 0: all of its nodes."""
+    members: tuple[str, ...]
+    """In rank order."""
+    leader: str
+    """The member that is furthest: whose state the others take over; the lowest rank of several."""
+    version: int
+    """The leader's."""
+    behind: tuple[str, ...]
+    """Members that are not as far as the leader, and those that come from elsewhere: they lack its state."""
+    over: bool
+    """Whether a node has done all of its work and those of this view have nothing left to do with it."""
+
+
 class NoValuesError(Exception):
     """A value was asked for in a timing-only run, whose vectors have shapes and no values."""
 
@@ -81,7 +125,8 @@ OnLayer = Callable[[slice, Tensor], None]
 class Task(ABC, Generic[T]):
     """A coroutine that runs beside its parent; awaiting it gives its return value or raises its error.
 
-    A :class:`PeerLost` is kept until the task is awaited; any other error that nobody awaits ends the run.
+    A :class:`GroupChanged` (or `PeerLost`) is kept until the task is awaited; any other error that nobody
+    awaits ends the run.
     """
 
     @abstractmethod
@@ -119,7 +164,11 @@ class Node(ABC):
     """Where each layer of the model lies in a flat vector, first layer first; with `charge_as.layers` so many
     equal ones."""
     version: int
-    """Travels with every message; an algorithm that measures staleness counts its updates here."""
+    """Travels with every message; an algorithm that measures staleness counts its updates here. 0 again after
+    a crash that lost the node's memory."""
+    incarnation: int
+    """How often it has come up since the run began: 0 from the start on, 1 for one that joined later or that
+    came back after it went down, and so on."""
 
     @property
     @abstractmethod
@@ -140,9 +189,42 @@ class Node(ABC):
     def neighbors(self) -> tuple[str, ...]:
         """The peers that the topology reaches without passing through another host."""
 
+    @property
+    @abstractmethod
+    def view(self) -> View:
+        """Among whom collectives without a `group` run: all of this role, until :meth:`regroup`."""
+
+    @property
+    @abstractmethod
+    def regrouping(self) -> bool:
+        """Whether somebody asked for a new view that this node should call :meth:`regroup` for now.
+
+        A newcomer's request counts from the next :attr:`version` on, so that nobody has to break off what
+        all are in the middle of.
+        """
+
+    @property
+    @abstractmethod
+    def optimizer_state(self) -> dict[str, Tensor]:
+        """The state of the task's optimizer, as a value: what a node needs beside `params` to go on alike.
+
+        Not while :meth:`train` or :meth:`step` is under way.
+        """
+
+    @optimizer_state.setter
+    @abstractmethod
+    def optimizer_state(self, value: dict[str, Tensor]) -> None: ...
+
     @abstractmethod
     def members(self, role: str) -> tuple[str, ...]:
         """All nodes that play `role`, in rank order; `KeyError` if the method has no such role."""
+
+    @abstractmethod
+    def up(self, role: str | None = None) -> tuple[str, ...]:
+        """The members of a role (default: its own) that this node does not know to be down, in rank order.
+
+        It is one of them itself. Others that went down a moment ago are still among them.
+        """
 
     @property
     @abstractmethod
@@ -255,10 +337,10 @@ class Node(ABC):
     ) -> Tensor:
         """The mean (or sum) of the members' tensors, the same bits at each of them.
 
-        `group` names the members (default: all of this role); every member must call it, with tensors of one
-        shape. Which algorithm runs is the scenario's `network.all_reduce`. This and the other collectives
-        raise `ValueError` if this node is not in the group, and :class:`PeerLost` if a member goes down
-        before this node has its result.
+        `group` names the members (default: those of the :attr:`view`); every member must call it, with
+        tensors of one shape. Which algorithm runs is the scenario's `network.all_reduce`. This and the other
+        collectives raise `ValueError` if this node is not in the group, :class:`PeerLost` if a member goes
+        down before this node has its result, and :class:`GroupChanged` when a new view was asked for.
         """
 
     @abstractmethod
@@ -295,6 +377,25 @@ class Node(ABC):
         """Wait until every member is here; costs the latencies of its messages."""
 
     @abstractmethod
+    async def regroup(self, quorum: int = 1, deadline: float | None = None) -> View:
+        """Agree with the nodes of this role that are up on a new :attr:`view`, and have it.
+
+        Returns once all of them are here and at least `quorum`, or `deadline` seconds after the first came,
+        with those who are here by then. Members of the old view that are in a collective leave it
+        with :class:`GroupChanged` (see :attr:`regrouping`), so all of them must handle that by coming here.
+        Whoever is left out, or was down, comes in by calling this. :attr:`version` must be the number of
+        updates that the node's state has seen.
+
+        Raises :class:`Timeout` if fewer than `quorum` are here at the deadline, `ValueError` unless `quorum`
+        is between 1 and the number of nodes of this role.
+
+        What a runtime needs for it: a coordinator, the lowest rank that is up, that every member can reach;
+        each reports its epoch and version to it (16 bytes), it decides, and answers with the view (24 bytes
+        and 8 per member). It must know who is down (its failure detector's word is enough), and pass
+        requests on to all members. If it goes down, members begin again at the next.
+        """
+
+    @abstractmethod
     async def sleep(self, seconds: float) -> None:
         """Let `seconds` pass."""
 
@@ -302,7 +403,8 @@ class Node(ABC):
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
         """Run a coroutine beside this one; how overlap of communication and computation is written.
 
-        Its :class:`PeerLost` is raised where the task is awaited, and lost if it never is.
+        Its :class:`GroupChanged` (or `PeerLost`) is raised where the task is awaited, and lost if it never
+        is.
         """
 
     @abstractmethod

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from simnet.network import Transfer
 from simnet.runtime.collectives import Reduction, reduce_in_order
-from simnet.runtime.node import Node
+from simnet.runtime.node import GroupChanged, Node
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.waiting import SimulatedTask, Until
 
@@ -146,15 +146,19 @@ class FluidRings:
 
     def lost(self, node_id: str) -> None:
         """It is known that a node went down: stop what it has a part in."""
+        self._stop(lambda members: node_id in members)
+
+    def lost_apart(self, is_lost: Callable[[str, str], bool]) -> None:
+        """Members that are lost to each other cannot go on: stop what they have a part in together."""
+        self._stop(lambda members: any(is_lost(members[0], member) for member in members))
+
+    def _stop(self, concerns: Callable[[tuple[str, ...]], bool]) -> None:
         for tag, gathering in list(self._gatherings.items()):
-            if node_id in gathering.members:
+            if concerns(gathering.members):
                 del self._gatherings[tag]
         for operation in list(self._operations.values()):
-            if node_id in operation.members:
-                for transfer in operation.transfers:
-                    self._run.network.cancel(transfer)
-                if operation.task is not None:
-                    operation.task.cancel()
+            if concerns(operation.members):
+                self._halt(operation)
 
     async def _meet(
         self,
@@ -177,7 +181,22 @@ class FluidRings:
             operation = self._operations[tag] = Operation(members)
             operation.task = self._run.start(self._flow(order, tag, operation, ring, gathering.done))
         here = cast("SimulatedNode", node)
-        return await here.wait(gathering.done, gathering)
+        try:
+            return await here.wait(gathering.done, gathering)
+        except GroupChanged:  # all members leave it
+            self._abandon(tag)
+            raise
+
+    def _abandon(self, tag: Hashable) -> None:
+        self._gatherings.pop(tag, None)
+        if tag in self._operations:
+            self._halt(self._operations[tag])
+
+    def _halt(self, operation: Operation) -> None:
+        for transfer in operation.transfers:
+            self._run.network.cancel(transfer)
+        if operation.task is not None:
+            operation.task.cancel()
 
     async def _flow(
         self, order: Sequence[str], tag: Hashable, operation: Operation, ring: Ring, done: simpy.Event

@@ -18,16 +18,21 @@ from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transp
 from simnet.results import Recorder
 from simnet.runtime.adversary import Adversary
 from simnet.runtime.byzantine_node import honest, seen_by_its_method
+from simnet.runtime.churning import Churning
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
-from simnet.runtime.node import Cancelled, Encoded, Message
+from simnet.runtime.lifecycle import DeadlockError as DeadlockError
+from simnet.runtime.lifecycle import Lifecycle
+from simnet.runtime.node import Aborted, Cancelled, Encoded, Message, Node
+from simnet.runtime.partitions import Partitions
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.rings import FluidRings
 from simnet.runtime.shared_steps import SharedSteps
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.simulated_stage import stage_nodes, whole_models
 from simnet.runtime.stage_node import STAGE
+from simnet.runtime.views import Views
 from simnet.runtime.waiting import SimulatedTask
 from simnet.runtime.world import Method, Outcome, Progress, World
 from simnet.streams import Streams
@@ -39,10 +44,6 @@ FLUSH_PRIORITY = EventPriority(2)
 REPORT_SECONDS = 0.1
 STUCK_EVENTS = 2_000_000
 """So many events without the clock moving are a loop that never waits."""
-
-
-class DeadlockError(Exception):
-    """Nothing can happen any more, yet some coroutine waits; the message says which node waits for what."""
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +81,8 @@ class SimulatedRun:
         transport = transport_of(world.scenario.network.model)
         self.network = FluidNetwork(self.env, world.topology, transport, on_end=self._transfer_ended)
         self.rings = FluidRings(self)
-        self.failures = Failures(self, world.scenario.network.detection_timeout)
+        self.failures = Failures(self)
+        self.views = Views(self)
         self.counts: Counter[str] = Counter()
         self.shared_steps = SharedSteps()
         self._method = method
@@ -96,7 +98,13 @@ class SimulatedRun:
         self._group_numbers: dict[tuple[str, ...], int] = {}
         self.members, self.nodes = self._place()
         self.adversary = Adversary(self, world.faults.byzantine) if world.faults.byzantine else None
-        self._faces = {name: seen_by_its_method(node, self.adversary) for name, node in self.nodes.items()}
+        self.faces: dict[str, Node] = {
+            name: seen_by_its_method(node, self.adversary) for name, node in self.nodes.items()
+        }
+        self.lifecycle = Lifecycle(self, method.roles())
+        faults = world.faults
+        self._churning = None if faults.churn is None else Churning(self, faults.churn)
+        self._partitions = Partitions(self, faults.partitions) if faults.partitions else None
         self.collectives = Collectives(
             world.scenario.network,
             world.topology,
@@ -116,7 +124,13 @@ class SimulatedRun:
                 [self.nodes[name] for name in self.members[method.evaluated_role]], self.adversary
             )
         self._evaluation = Evaluation(
-            engine, recorder, world.scenario.evaluate, local, evaluated, stepping=len(self._workers)
+            engine,
+            recorder,
+            world.scenario.evaluate,
+            local,
+            evaluated,
+            stepping=len(self._workers),
+            is_up=self.lifecycle.is_up,
         )
 
     def _place(self) -> tuple[dict[str, tuple[str, ...]], dict[str, SimulatedNode]]:
@@ -152,7 +166,7 @@ class SimulatedRun:
     # -- the loop -------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
-        """Run to the end and give the outcome.
+        """Run to the end, or until the method aborts, and give the outcome.
 
         Raises :class:`DeadlockError` if nothing can happen any more before the scenario's `stop`,
         `InvariantError` if clock and work disagree, and whatever a coroutine raises, such as a `PeerLost`
@@ -162,10 +176,12 @@ class SimulatedRun:
             return self._run()
 
     def _run(self) -> Outcome:
-        roles = self._method.roles()
-        mains = {
-            name: self.start(roles[node.role](self._faces[name]), name) for name, node in self.nodes.items()
-        }
+        if self._churning is not None:
+            self._churning.begin()
+        if self._churning is not None or self._partitions is not None:
+            self.lifecycle.record_start()
+        self.failures.begin(self._partitions)
+        self.lifecycle.begin()
         self._evaluation.stage(0.0, 0, 0.0)
         self._report()
         env, events, target = self.env, 0, inf
@@ -184,10 +200,13 @@ class SimulatedRun:
             events += 1
             if events > STUCK_EVENTS:
                 raise InvariantError(f"{STUCK_EVENTS} events at {env.now} s without the clock moving")
-            env.step()
-        unfinished = [name for name, main in mains.items() if not main.done]
+            try:
+                env.step()
+            except Aborted as aborted:
+                return self._close(float(env.now), str(aborted))
+        unfinished = self.lifecycle.unfinished
         if upcoming == inf and unfinished and not self._spent():
-            raise DeadlockError(self._who_waits_for_what(unfinished))
+            raise DeadlockError(self.lifecycle.explanation())
         return self._close(self._end(upcoming, target, unfinished))
 
     def _end(self, upcoming: float, target: float, unfinished: list[str]) -> float:
@@ -215,11 +234,12 @@ class SimulatedRun:
             return inf
         return now + (until - now) * (stop.bytes - sent) / (by_then - sent)  # bytes flow steadily till then
 
-    def _close(self, ended: float) -> Outcome:
-        for node in self.nodes.values():
-            node.stop_computing()
+    def _close(self, ended: float, aborted: str = "") -> Outcome:
+        unfinished = sum(node.stop_computing() for node in self.nodes.values())
         for task in list(self._tasks):
             task.close()
+        self.network.check()
+        in_flight = self.network.bytes_in_flight
         self.network.close()
         self.network.check()
         use = self.network.link_use()
@@ -229,6 +249,7 @@ class SimulatedRun:
         self._evaluation.finish(ended, self.worker_steps, self.network.bytes_sent)
         self._report()
         self._check_work()
+        work = self._work_seconds(unfinished)
         busy = sum(node.busy_seconds for node in self._workers)
         return Outcome(
             virtual_seconds=ended,
@@ -243,7 +264,10 @@ class SimulatedRun:
                 "bytes_sent": self.network.bytes_sent,
                 "bytes_received": self.network.bytes_received,
                 "bytes_lost": self.network.bytes_lost,
+                "bytes_in_flight_at_end": in_flight,
+                **work,
             },
+            aborted=aborted,
         )
 
     def _check_work(self) -> None:
@@ -253,21 +277,27 @@ class SimulatedRun:
             if charged != done:
                 raise InvariantError(f"{charged} {kind} were charged, {done} were {self._done}")
 
+    def _work_seconds(self, unfinished: float) -> dict[str, float]:
+        """Computing time of all nodes, as far as it was charged, and what became of it."""
+        charged = sum(node.busy_seconds for node in self.nodes.values())
+        wasted = sum(node.wasted_seconds for node in self.nodes.values())
+        used = sum(node.used_seconds for node in self.nodes.values()) - unfinished
+        if abs(charged - used - wasted - unfinished) > 1e-9 * max(1.0, charged):
+            raise InvariantError(
+                f"{charged} s of work were charged, but {used} s were used, {wasted} s wasted and "
+                f"{unfinished} s unfinished"
+            )
+        return {
+            "work_seconds_charged": charged,
+            "work_seconds_used": used,
+            "work_seconds_wasted": wasted,
+            "work_seconds_unfinished": unfinished,
+        }
+
     @property
     def _done(self) -> str:
         """What became of work: a timing-only run computes nothing."""
         return "computed" if self.engine.has_values else "counted"
-
-    def _who_waits_for_what(self, unfinished: Sequence[str]) -> str:
-        lines = [
-            f"  {name} waits for {what} since {since:.6g} s"
-            for name in unfinished
-            for what, since, _, _ in self.nodes[name].waiting_for.values()
-        ]
-        return (
-            f"nothing can happen after {self._last_activity:.6g} s, but {len(unfinished)} of "
-            f"{len(self.nodes)} nodes have not finished:\n" + "\n".join(lines)
-        )
 
     # -- what nodes ask for ---------------------------------------------------------------------------
 
@@ -276,18 +306,21 @@ class SimulatedRun:
     ) -> SimulatedTask[T]:
         """Run a coroutine as a SimPy process; arguments as of `SimulatedTask`."""
         task = SimulatedTask(self.env, coroutine, owner, keep_errors=keep_errors)
+        if owner is not None:
+            task.incarnation = self.nodes[owner].incarnation
         self._tasks[task] = None
         task.event.callbacks.append(lambda _: self._tasks.pop(task, None))
         return task
 
     def fail(self, node_id: str) -> None:
-        """A node goes down now (see :class:`Failures`). Raises `ValueError` unless it is there and up."""
-        self.failures.fail(node_id)
+        """A node goes down now (see :class:`Lifecycle`). Raises `ValueError` unless it is there and up."""
+        self.lifecycle.down(node_id)
 
-    def end_tasks(self, node_id: str) -> None:
-        """Cancel all coroutines of a node."""
-        for task in [task for task in self._tasks if task.owner == node_id]:
-            task.cancel()
+    def end_tasks(self, node_id: str, incarnation: int) -> None:
+        """End all coroutines of one life of a node."""
+        for task in list(self._tasks):
+            if task.owner == node_id and task.incarnation == incarnation:
+                task.go_down()
 
     def group_number(self, members: tuple[str, ...]) -> int:
         """A number for a group, the same each time: tags with thousands of names are slow to compare."""
@@ -317,6 +350,22 @@ class SimulatedRun:
         """Whether work that begins now and takes `seconds` is done before the run's last instant."""
         return self.env.now + seconds < self._stop_time
 
+    @property
+    def is_over(self) -> bool:
+        """Whether everybody has finished, but for nodes that are down and will not return."""
+        may_return = (lambda _: False) if self._churning is None else self._churning.may_return
+        return self.lifecycle.is_over(may_return)
+
+    @property
+    def has_last_instant(self) -> bool:
+        """Whether the scenario says when the run ends at the latest."""
+        return self._stop_time < inf
+
+    @property
+    def last_activity(self) -> float:
+        """When something really happened for the last time."""
+        return self._last_activity
+
     def active_until_now(self) -> None:
         """Something really happened now: the run lasts at least until here."""
         self._last_activity = float(self.env.now)
@@ -340,6 +389,7 @@ class SimulatedRun:
         except Cancelled:
             if entry in self._finishing:
                 self._finishing.remove(entry)
+                node.waste_result()
             raise
 
     def _flush(self, _: simpy.Event) -> None:
@@ -365,6 +415,8 @@ class SimulatedRun:
             if entry.node.role == self._trained_role:
                 entry.node.steps += entry.steps
                 self.worker_steps += entry.steps
+                if entry.steps and self._churning is not None:
+                    self._churning.stepped(entry.node)
         self._evaluation.steps_taken(self.worker_steps // len(self._workers))
         self._report(urgent=False)
         for entry in finishing:

@@ -13,6 +13,7 @@ from simnet.runtime.collectives import pass_on, tree_barrier
 from simnet.runtime.node import (
     Cancelled,
     Gradient,
+    GroupChanged,
     Message,
     Node,
     NoValuesError,
@@ -20,6 +21,7 @@ from simnet.runtime.node import (
     PeerLost,
     Task,
     Timeout,
+    View,
 )
 from simnet.runtime.rings import CollectiveTag
 from simnet.runtime.waiting import Mailbox, SimulatedTask, Turns, Until
@@ -72,15 +74,26 @@ class SimulatedNode(Node):
         self._params = run.engine.initial_params
         self._optimizer_state = run.engine.init_state(self._params)
         self._everybody = everybody
+        self._view: View | None = None
+        self._joined_as = 0
         self._collectives_called: dict[Hashable, int] = {}
         self.samples = run.task.samples[rank] if role == "worker" else 0
         self.parameters = run.cost.charged_parameters
         self.layers = run.layers
         self.rng = run.streams.generator("node", id)
         self.version = 0
+        self.incarnation = 0
+        self.keeps_disk = False
+        """Whether what it has at a safe point is there again after a crash."""
+        self._disk: tuple[Tensor, Any, int] | None = None
         self.steps = 0
         self.batches_drawn = 0
         self.busy_seconds = 0.0
+        self.used_seconds = 0.0
+        """Of these, seconds of computations whose result somebody had, or may have yet."""
+        self.wasted_seconds = 0.0
+        """Of these, seconds of computations that were cut off, or whose result nobody had."""
+        self._last_seconds = 0.0
         self._computing: tuple[str, float] | None = None
         self._sleepers = 0
         self.waiting_for: dict[int, Waiting] = {}
@@ -111,12 +124,45 @@ class SimulatedNode(Node):
     def members(self, role: str) -> tuple[str, ...]:
         return self._run.members[role]
 
+    def up(self, role: str | None = None) -> tuple[str, ...]:
+        return self._run.failures.seen_up(self.id, self._run.members[role or self.role])
+
+    @property
+    def view(self) -> View:
+        return self._run.views.first(self.role) if self._view is None else self._view
+
+    @property
+    def regrouping(self) -> bool:
+        return self._run.views.changing(self)
+
+    @property
+    def in_view(self) -> bool:
+        """Whether it has been a member of its view ever since, and not gone down meanwhile."""
+        return self._joined_as == self.incarnation
+
+    def join(self, view: View) -> None:
+        """Take part in a view from now on."""
+        self._view, self._joined_as = view, self.incarnation
+
+    async def regroup(self, quorum: int = 1, deadline: float | None = None) -> View:
+        return await self._run.views.regroup(self, quorum, deadline)
+
+    @property
+    def optimizer_state(self) -> dict[str, Tensor]:
+        return self._optimizer_state
+
+    @optimizer_state.setter
+    def optimizer_state(self, value: dict[str, Tensor]) -> None:
+        self._optimizer_state = value
+
     @property
     def now(self) -> float:
         return float(self._env.now)
 
     @property
     def running(self) -> bool:
+        if self.keeps_disk:
+            self._disk = self._memory
         return self._run.may_continue(self)
 
     # -- computation ----------------------------------------------------------------------------------
@@ -274,7 +320,7 @@ class SimulatedNode(Node):
                 on_layer(layer, vector[layer])
         except Cancelled:
             self._run.engine.withdraw(job)
-            self.stop_computing()
+            self.cut_computation()
             raise
         self.stop_computing()
         return result
@@ -286,7 +332,7 @@ class SimulatedNode(Node):
         try:
             await self.wait(self._env.timeout(seconds), name)
         except Cancelled:
-            self.stop_computing()
+            self.cut_computation()
             raise
         self.stop_computing()
 
@@ -295,34 +341,75 @@ class SimulatedNode(Node):
         """Whether this node computes or sleeps, as opposed to waiting for others."""
         return self._computing is not None or self._sleepers > 0
 
-    def stop_computing(self) -> None:
-        """Account for the computation under way, as far as it has come."""
-        if self._computing is not None:
-            name, started = self._computing
-            self._computing = None
-            self._computed(name, started, self.now - started)
+    def stop_computing(self) -> float:
+        """Account for the computation under way, as far as it has come: for so many seconds."""
+        if self._computing is None:
+            return 0.0
+        name, started = self._computing
+        self._computing = None
+        return self._computed(name, started, self.now - started)
 
-    def _computed(self, name: str, started: float, seconds: float) -> None:
+    def _computed(self, name: str, started: float, seconds: float) -> float:
         self.busy_seconds += seconds
+        self.used_seconds += seconds
+        self._last_seconds = seconds
         self._run.active_until_now()
         self._run.recorder.span(self.id, "compute", name, started, started + seconds)
+        return seconds
 
     def exchange_state(self, state: dict[str, Tensor]) -> None:
         """Have another optimizer state: none while a new one is computed, so that there are never two."""
         self._optimizer_state = state
 
+    # -- going down and coming back ---------------------------------------------------------------------
+
+    def cut_computation(self) -> None:
+        """Nobody will have the result of what it computes just now: that is wasted, as far as it has come."""
+        if self._computing is not None:
+            self.stop_computing()
+            self.waste_result()
+
+    def waste_result(self) -> None:
+        """Nobody will have the result of what it has just computed."""
+        self.used_seconds -= self._last_seconds
+        self.wasted_seconds += self._last_seconds
+
+    def begin_again(self, *, disk: bool) -> None:
+        """It comes up, with an empty mailbox, and with what it last had on its disk or what everybody had at
+        first."""
+        self.incarnation += 1
+        self._mailbox = Mailbox(self._env)
+        if not (disk and self._disk is not None):
+            self._disk = self._first
+        self._memory = self._disk
+
+    @property
+    def _memory(self) -> tuple[Tensor, Any, int]:
+        """The model, the optimizer's state and the version."""
+        return self._params, self._optimizer_state, self.version
+
+    @_memory.setter
+    def _memory(self, value: tuple[Tensor, Any, int]) -> None:
+        self._params, self._optimizer_state, self.version = value
+
+    @property
+    def _first(self) -> tuple[Tensor, Any, int]:
+        """What it had in memory when the run began."""
+        params = self._run.engine.initial_params
+        return params, self._run.engine.init_state(params), 0
+
     # -- messages -------------------------------------------------------------------------------------
 
     async def send(self, to: str, payload: Any, tag: Hashable = "") -> None:
         failures = self._run.failures
-        if failures.is_noticed(to):
+        if failures.is_lost(self.id, to):
             raise PeerLost(to)
         if failures.is_down(to):
             await self.wait(self._env.event(), f"{to} to be noticed as lost", to)
         transfer = self._run.post(self, to, payload, tag)
         try:
             await self.wait(transfer.sent, f"its message to {to} to leave", to)
-        except (Cancelled, PeerLost):
+        except (Cancelled, GroupChanged):
             self._run.network.cancel(transfer)
             raise
 
@@ -332,7 +419,7 @@ class SimulatedNode(Node):
         kept = self._mailbox.take(sender, tag)
         if kept is not None:
             return kept
-        if sender is not None and self._run.failures.is_noticed(sender):
+        if sender is not None and self._run.failures.is_lost(self.id, sender):
             raise PeerLost(sender)
         started = self.now
         arrival = self._mailbox.ask(sender, tag)
@@ -343,7 +430,7 @@ class SimulatedNode(Node):
             else:
                 either = simpy.AnyOf(self._env, (arrival, self._env.timeout(timeout)))
                 await self.wait(either, awaited, sender)
-        except (Cancelled, PeerLost):
+        except (Cancelled, GroupChanged):
             self._mailbox.withdraw(tag, arrival)
             raise
         self._run.recorder.span(self.id, "wait", "recv", started, self.now)
@@ -413,22 +500,34 @@ class SimulatedNode(Node):
     @contextmanager
     def _together(self, name: str, members: tuple[str, ...]) -> Iterator[None]:
         """Around the steps of a collective: it ends with the loss of a member, and leaves a span."""
-        with self._run.failures.together(members), self._span(name):
-            yield
+        ticket = self._run.views.enter(self)
+        try:
+            with self._run.failures.together(self.id, members), self._span(name):
+                yield
+        finally:
+            self._run.views.leave(ticket)
 
     def _collective(self, kind: str, group: Sequence[str] | None) -> tuple[tuple[str, ...], CollectiveTag]:
-        """The members, and a tag that the n-th call of this kind shares at each of them."""
+        """The members, and a tag that the n-th call of this kind in this view shares at each of them.
+
+        Raises :class:`GroupChanged` if this node is not in its view any more: it was down.
+        """
+        view = self._view
+        epoch = 0 if view is None else view.epoch
         if group is None:
-            members, number = self.members(self.role), self._everybody
+            if not self.in_view:
+                raise GroupChanged(f"{self.id} was down: it must regroup() before it takes part again")
+            members = self.members(self.role) if view is None else view.members
+            number = self._everybody if epoch == 0 else self._run.group_number(members)
         else:
             members = tuple(group)
             if self.id not in members:
                 raise ValueError(f"{self.id} called {kind} of a group that it is not in: {members}")
             number = self._run.group_number(members)
-        key = (kind, number)
+        key: Hashable = (kind, number) if epoch == 0 else (kind, number, epoch)
         turn = self._collectives_called.get(key, 0)
         self._collectives_called[key] = turn + 1
-        return members, (kind, number, turn)
+        return members, (kind, number if epoch == 0 else (number, epoch), turn)
 
     # -- the rest -------------------------------------------------------------------------------------
 

@@ -46,14 +46,14 @@ class SimulatedStage(SimulatedNode, StageNode):
         self.group = tuple(row[stage] for row in names)
         self.optimizer = world.optimizer
         self.pieces = world.pieces_of(stage)
-        self._codecs: list[Any] = [world.codecs.build(piece, replica, run.streams) for piece in self.pieces]
+        self._codecs = self._new_codecs()
         whole = run.engine.initial_params
         parts: list[Tensor] = []
         for piece, codec in zip(self.pieces, self._codecs, strict=True):
             parts.append(whole[piece.start : piece.start + piece.parameters])
             if codec.parameters:
                 parts.append(codec.initial_params().to(whole))
-        self._params = parts[0] if len(parts) == 1 else torch.cat(parts)
+        self._params = self._initial = parts[0] if len(parts) == 1 else torch.cat(parts)
         self._timed = not run.engine.has_values
         sizes = [
             piece.parameters + codec.parameters
@@ -64,6 +64,28 @@ class SimulatedStage(SimulatedNode, StageNode):
         self._state: dict[str, Tensor] | None = None
         self._forwards: dict[tuple[int, int], PieceForward] = {}
         self._bound: dict[Optimizer, Optimizer] = {}
+
+    def _new_codecs(self) -> list[Any]:
+        return [self._world.codecs.build(piece, self.replica, self._run.streams) for piece in self.pieces]
+
+    def begin_again(self, *, disk: bool) -> None:
+        self._forwards.clear()
+        self._codecs = self._new_codecs()
+        super().begin_again(disk=disk)
+
+    @property
+    def _memory(self) -> tuple[Tensor, Any, int]:
+        return self._params, (self._state, [codec.state for codec in self._codecs]), self.version
+
+    @_memory.setter
+    def _memory(self, value: tuple[Tensor, Any, int]) -> None:
+        self._params, (self._state, states), self.version = value
+        for codec, state in zip(self._codecs, states, strict=True):
+            codec.state = state
+
+    @property
+    def _first(self) -> tuple[Tensor, Any, int]:
+        return self._initial, (None, [codec.state for codec in self._new_codecs()]), 0
 
     @property
     def budget(self) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import simpy
 
-from simnet.runtime.node import Cancelled, Message, PeerLost, Task
+from simnet.runtime.node import Cancelled, GroupChanged, Message, NodeDown, Task
 
 T = TypeVar("T")
 
@@ -15,7 +15,8 @@ T = TypeVar("T")
 class Until(Generic[T]):
     """`await Until(event)`: SimPy resumes the coroutine with the event's value.
 
-    An interrupt raises its cause, if that is a :class:`PeerLost`, and :class:`Cancelled` otherwise.
+    An interrupt raises its cause, if that is a :class:`GroupChanged` (or `PeerLost`) or :class:`NodeDown`,
+    and :class:`Cancelled` otherwise. What was told about a collective that is over by now changes nothing.
     """
 
     __slots__ = ("event",)
@@ -24,19 +25,41 @@ class Until(Generic[T]):
         self.event = event
 
     def __await__(self) -> Generator[simpy.Event, T, T]:
-        try:
-            return (yield self.event)
-        except simpy.Interrupt as interrupt:
-            if isinstance(interrupt.cause, PeerLost):
-                raise interrupt.cause from None
-            raise Cancelled from None
+        while True:
+            try:
+                return (yield self.event)
+            except simpy.Interrupt as interrupt:
+                cause = interrupt.cause
+                if isinstance(cause, Told):
+                    if not cause.ticket.open:
+                        continue
+                    cause = cause.error
+                if isinstance(cause, GroupChanged | NodeDown):
+                    raise cause from None
+                raise Cancelled from None
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """That a coroutine of a node is in a collective, until it has left it."""
+
+    owner: Any
+    open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The cause of an interrupt that is void once the collective is over."""
+
+    error: GroupChanged
+    ticket: Ticket
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """An error that is raised where the task is awaited."""
 
-    error: PeerLost
+    error: GroupChanged
 
 
 class SimulatedTask(Task[T]):
@@ -46,8 +69,8 @@ class SimulatedTask(Task[T]):
         env: Its simulation.
         coroutine: What it runs.
         owner: The node that it belongs to, and ends with; None for what belongs to the run.
-        keep_errors: Whether a :class:`PeerLost` waits for somebody to await the task; otherwise it ends the
-            run.
+        keep_errors: Whether a :class:`GroupChanged` waits for somebody to await the task; otherwise it ends
+            the run.
     """
 
     def __init__(
@@ -59,6 +82,8 @@ class SimulatedTask(Task[T]):
         keep_errors: bool = False,
     ) -> None:
         self.owner = owner
+        self.incarnation = 0
+        """Which life of its owner it belongs to."""
         self._coroutine = coroutine
         self._guarded = _ending_quietly(coroutine, keep_errors)
         # SimPy drives a coroutine as it does a generator: by send() and throw().
@@ -83,6 +108,11 @@ class SimulatedTask(Task[T]):
         if not self.done:
             self._process.interrupt()
 
+    def go_down(self) -> None:
+        """Raise :class:`NodeDown` at its `await`."""
+        if not self.done:
+            self._process.interrupt(NodeDown())
+
     def close(self) -> None:
         """Drop the coroutine where it stands: the run is over."""
         self._guarded.close()
@@ -94,7 +124,7 @@ async def _ending_quietly(coroutine: Coroutine[Any, Any, T], keep_errors: bool) 
         return await coroutine
     except Cancelled:
         return None
-    except PeerLost as lost:
+    except GroupChanged as lost:
         if keep_errors:
             return _Kept(lost)
         raise

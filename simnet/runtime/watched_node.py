@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from torch import Tensor
 
-from simnet.runtime.node import Encoded, Gradient, Message, Node, OnLayer, Task
+from simnet.runtime.node import Encoded, Gradient, Message, Node, OnLayer, Task, View
 from simnet.runtime.simulated_node import SimulatedNode
 
 if TYPE_CHECKING:
@@ -54,6 +54,36 @@ class WatchedNode(Node):
     @property
     def neighbors(self) -> tuple[str, ...]:
         return self._inner.neighbors
+
+    @property
+    def view(self) -> View:
+        return self._inner.view
+
+    @property
+    def regrouping(self) -> bool:
+        return self._inner.regrouping
+
+    async def regroup(self, quorum: int = 1, deadline: float | None = None) -> View:
+        return await self._inner.regroup(quorum, deadline)
+
+    @property
+    def optimizer_state(self) -> dict[str, Tensor]:
+        return self._inner.optimizer_state
+
+    @optimizer_state.setter
+    def optimizer_state(self, value: dict[str, Tensor]) -> None:
+        self._inner.optimizer_state = value
+
+    @property
+    def incarnation(self) -> int:
+        return self._inner.incarnation
+
+    @incarnation.setter
+    def incarnation(self, value: int) -> None:
+        self._inner.incarnation = value
+
+    def up(self, role: str | None = None) -> tuple[str, ...]:
+        return self._inner.up(role)
 
     def members(self, role: str) -> tuple[str, ...]:
         return self._inner.members(role)
@@ -193,8 +223,8 @@ class WatchedNode(Node):
         self, name: str, group: Sequence[str] | None
     ) -> tuple[tuple[str, ...], Hashable, Hashable]:
         """Members of a collective, its kind, and the how-manieth call of this kind this is."""
-        members = self.members(self.role) if group is None else tuple(group)
-        kind = (name, members)
+        members = self.view.members if group is None else tuple(group)
+        kind = (name, members, self.view.epoch)
         turn = self._turns.get(kind, 0)
         self._turns[kind] = turn + 1
         return members, kind, turn

@@ -48,6 +48,8 @@ class Outcome:
     utilization: float
     final: dict[str, float]
     invariants: dict[str, float]
+    aborted: str = ""
+    """Who gave up, when and why, if the method ended the run itself."""
 
 
 @dataclass(frozen=True, slots=True)
