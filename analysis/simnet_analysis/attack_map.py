@@ -20,10 +20,10 @@ from simnet_analysis.style import PAGE_INCHES, paper_style
 def attack_figure(runs: Iterable[Run], metric: str = "accuracy", *, width: float = PAGE_INCHES) -> Figure:
     """A map of the final `metric` with a row per attack and a column per method.
 
-    Each number is the mean over the seeds. Methods that come to the most on average stand on the left, attacks
-    that do the least on top, and `honest`, which is no attack, above them. Runs that differ in something else, such as how the data are
-    shared out, come in panels side by side. Colours are those of `cividis`, which all eyes can tell apart; a
-    share such as an accuracy is shown in percent.
+    Each number is the mean over the seeds. Methods that come to the most on average stand on the left,
+    attacks that do the least on top, and `honest`, which is no attack, above them. Runs that differ in
+    something else, such as how the data are shared out, come in panels side by side. Colours are those of
+    `cividis`, which all eyes can tell apart; a share such as an accuracy is shown in percent.
 
     Raises:
         ResultsError: No run has Byzantine nodes, or one of them has no such metric.
