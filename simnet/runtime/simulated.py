@@ -26,7 +26,7 @@ from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
 from simnet.runtime.lifecycle import DeadlockError as DeadlockError
 from simnet.runtime.lifecycle import Lifecycle
-from simnet.runtime.node import Aborted, Cancelled, Encoded, Message
+from simnet.runtime.node import Aborted, Cancelled, Encoded, Message, Node
 from simnet.runtime.partitions import Partitions
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.placement import Placed, members_by_role, placements
@@ -116,7 +116,9 @@ class SimulatedRun:
         if self.checkpoints is not None and self.checkpoints.config.on_failure == "restart":
             self.rollback = Rollback(self, self.checkpoints)
         self.adversary = Adversary(self, world.faults.byzantine) if world.faults.byzantine else None
-        self.faces = {name: seen_by_its_method(node, self.adversary) for name, node in self.nodes.items()}
+        self.faces: dict[str, Node] = {
+            name: seen_by_its_method(node, self.adversary) for name, node in self.nodes.items()
+        }
         section = world.scenario.faults
         self.weather_ahead = bool(section.churn or section.partitions or section.detection)
         """Whether nodes may yet go, come or be separated, or watch each other."""
