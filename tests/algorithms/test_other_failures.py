@@ -29,11 +29,13 @@ def test_a_rejoiner_downloads_one_model(method):
     changes = [(0.35, "n2", "down"), (1.2, "n2", "up")]
     done = weathered(5, method, changes, stop={"steps": 40, "time": "1 h"})
     assert done.bytes_of("model") == MODEL_BYTES
-    assert done.run.nodes["n2"].version == done.run.nodes["n1"].version
+    if method["name"] != "ad-psgd":  # its turns go on from the others'; alone once these have done theirs
+        assert done.run.nodes["n2"].version >= done.run.nodes["n1"].version == 40
+        assert done.run.nodes["n2"].steps == 40
 
 
 def test_both_ends_drop_an_edge_so_the_mean_is_kept():
-    """After the crash of one, the others' mean moves as if each took its own step: W stays doubly stochastic."""
+    """The others' mean moves as if each took its own steps: W stays doubly stochastic."""
     method = {"name": "d-psgd", "graph": "complete"}
     done = weathered(4, method, [(0.0, "n3", "down")])
     alone = [
@@ -91,7 +93,10 @@ def test_a_lost_stage_aborts_its_pipeline(tmp_path):
         "name": "stages",
         "device": "cpu",
         "threads": 1,
-        "network": {"topology": {"kind": "star", "nodes": 3}, "link": {"bandwidth": "10 Mbps"}},
+        "network": {
+            "topology": {"kind": "star", "nodes": 3},
+            "link": {"bandwidth": "10 Mbps", "latency": "1 ms"},
+        },
         "workers": [{"device": "cpu"}],
         "task": {
             "name": "classification",
