@@ -99,6 +99,9 @@ class SimulatedRun:
         faults = world.faults
         self._churning = None if faults.churn is None else Churning(self, faults.churn)
         self._partitions = Partitions(self, faults.partitions) if faults.partitions else None
+        section = world.scenario.faults
+        self.weather_ahead = bool(section.churn or section.partitions or section.detection)
+        """Whether nodes may yet go, come or be separated, or watch each other."""
         self.collectives = Collectives(
             world.scenario.network,
             world.topology,
@@ -165,7 +168,12 @@ class SimulatedRun:
         that the method does not handle.
         """
         with _rare_collections() if not self.engine.has_values else nullcontext():
-            return self._run()
+            try:
+                return self._run()
+            except BaseException:
+                for task in list(self._tasks):
+                    task.close()
+                raise
 
     def _run(self) -> Outcome:
         if self._churning is not None:
@@ -348,14 +356,9 @@ class SimulatedRun:
         may_return = (lambda _: False) if self._churning is None else self._churning.may_return
         return self.lifecycle.is_over(may_return)
 
-    @property
-    def weather_ahead(self) -> bool:
-        """Whether nodes may go, come or be separated, or watch each other."""
-        section = self.scenario.faults
-        return bool(section.churn or section.partitions or section.detection)
-
     def stop_weather(self) -> None:
-        """The run is over: nothing goes or comes any more."""
+        """There is nothing more to do: nobody goes or comes any more, but who has gone is still noticed."""
+        self.weather_ahead = False
         self.failures.stop()
         if self._churning is not None:
             self._churning.stop()
@@ -422,6 +425,8 @@ class SimulatedRun:
                 if entry.steps and self._churning is not None:
                     self._churning.stepped(entry.node)
         self._evaluation.steps_taken(self.worker_steps // len(self._workers))
+        if self.weather_ahead and self._spent():
+            self.stop_weather()
         self._report(urgent=False)
         for entry in finishing:
             entry.event.succeed(entry.job.result)
