@@ -105,9 +105,10 @@ def test_a_lost_stage_aborts_its_pipeline(tmp_path):
             "batch_size": 16,
             "optimizer": {"name": "sgd", "lr": 0.1},
         },
+        "pipeline": {"stages": 3},
         "algorithms": [{"name": "pipeline", "microbatches": 3}],
         "stop": {"steps": 1000, "time": "1 h"},
-        "faults": {"churn": [{"kind": "crash", "node": "n1", "at": "0.5 s"}]},
+        "faults": {"churn": [{"kind": "crash", "node": "n1", "at": "0.1 s"}]},
     }
     (aborted,) = run(Scenario.model_validate(mapping), tmp_path)
     assert aborted.manifest.status == "aborted"
