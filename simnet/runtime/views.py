@@ -238,7 +238,7 @@ class Views:
         self._give_up_if_too_few(meeting)
 
     def _give_up_if_too_few(self, meeting: Meeting) -> None:
-        """After the deadline; where the coordinator is down they begin again, and reports may come."""
+        """After the deadline; where the coordinator is down they begin again; reports may be under way."""
         if meeting.concluded or not meeting.overdue or self._run.failures.is_down(meeting.coordinator):
             return
         if len(meeting.told) + self._done(meeting.role) < meeting.quorum:
