@@ -65,7 +65,7 @@ def test_a_rejoiner_has_the_others_model_for_one_download(method):
 
 def test_a_crash_after_the_end_changes_nothing(method):
     calm = weathered(3, method)
-    churn = {"churn": {"events": [{"node": "n1", "crash": "500 s"}, {"node": "n1", "rejoin": "550 s"}]}}
+    churn = {"churn": [{"kind": "crash", "node": "n1", "at": "500 s", "down": "50 s"}]}
     late = weathered(3, method, faults=churn)
     assert late.outcome.virtual_seconds == calm.outcome.virtual_seconds
     assert late.outcome.bytes_sent == calm.outcome.bytes_sent
