@@ -1,6 +1,6 @@
 """The lives of a run's nodes: their roles' coroutines start, end with a crash, and start anew."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 import simpy
@@ -154,6 +154,7 @@ class Lifecycle:
     def _stop_if_over(self) -> None:
         if (self._gone or self._run.weather_ahead) and self._run.is_over:
             self._run.stop_weather()
+            self._run.failures.notice_no_more()
 
     # -- whether anything can still happen ------------------------------------------------------------
 
@@ -209,16 +210,11 @@ class Lifecycle:
         lines = [
             f"  {name} waits for {what} since {moment:.6g} s"
             for name in unfinished
-            for what, moment, _, _ in self._run.nodes[name].waiting_for.values()
+            for what, moment, *_ in self._run.nodes[name].waiting_for.values()
         ]
-        lines += [
-            f"  {name} is down since {moment:.6g} s ({cause})" for name, (moment, cause) in self._gone_now
-        ]
+        gone = self._gone.items()
+        lines += [f"  {name} is down since {moment:.6g} s ({cause})" for name, (moment, cause) in gone]
         if len(lines) > _LISTED:
             lines = [*lines[:_LISTED], f"  and {len(lines) - _LISTED} more"]
         head = f"{since} {len(unfinished)} of {len(self._run.nodes)} nodes have not finished:\n"
         return head + "\n".join(lines)
-
-    @property
-    def _gone_now(self) -> Sequence[tuple[str, tuple[float, str]]]:
-        return list(self._gone.items())

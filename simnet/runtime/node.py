@@ -5,7 +5,7 @@ simulated clock and over real sockets.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -315,12 +315,17 @@ class Node(ABC):
 
     @abstractmethod
     async def recv(
-        self, sender: str | None = None, tag: Hashable = "", *, timeout: float | None = None
+        self,
+        sender: str | None = None,
+        tag: Hashable = "",
+        *,
+        timeout: float | None = None,
+        watching: Collection[str] = (),
     ) -> Message:
         """The oldest message with this tag, from `sender` or from anybody.
 
         Raises :class:`Timeout`, and :class:`PeerLost` if `sender` is given, went down, and left no such
-        message.
+        message, or if one of those in `watching` is lost while none is here.
         """
 
     @abstractmethod
@@ -377,8 +382,9 @@ class Node(ABC):
         """Agree with the nodes of this role that are up on a new :attr:`view`, and have it.
 
         Returns once all of them are here and at least `quorum`, or `deadline` seconds after the first member
-        of the old view came, with those who are here by then. Members of the old view that are in a collective leave it
-        with :class:`GroupChanged` (see :attr:`regrouping`), so all of them must handle that by coming here.
+        of the old view came, with those who are here by then. Members of the old view that are in a
+        collective leave it with :class:`GroupChanged` (see :attr:`regrouping`), so all of them must handle
+        that by coming here.
         Whoever is left out, or was down, comes in by calling this. :attr:`version` must be the number of
         updates that the node's state has seen.
 

@@ -101,8 +101,12 @@ class SimulatedRun:
         self._group_numbers: dict[tuple[str, ...], int] = {}
         self.members, self.nodes = self._place()
         self.lifecycle = Lifecycle(self, method.roles())
-        self._churning = None if self.faults.churn is None else Churning(self, self.faults.churn)
-        self._partitions = Partitions(self, self.faults.partitions) if self.faults.partitions else None
+        faults = world.faults
+        self._churning = None if faults.churn is None else Churning(self, faults.churn)
+        self._partitions = Partitions(self, faults.partitions) if faults.partitions else None
+        section = world.scenario.faults
+        self.weather_ahead = bool(section.churn or section.partitions or section.detection)
+        """Whether nodes may yet go, come or be separated, or watch each other."""
         self.microbatches = int(getattr(method, "microbatches", 1))
         checkpoint = world.scenario.faults.checkpoint
         self.checkpoints = None if checkpoint is None else Checkpoints(self, checkpoint)
@@ -175,7 +179,12 @@ class SimulatedRun:
         that the method does not handle.
         """
         with _rare_collections() if not self.engine.has_values else nullcontext():
-            return self._run()
+            try:
+                return self._run()
+            except BaseException:
+                for task in list(self._tasks):
+                    task.close()
+                raise
 
     def _run(self) -> Outcome:
         if self._churning is not None:
@@ -368,14 +377,9 @@ class SimulatedRun:
         may_return = (lambda _: False) if self._churning is None else self._churning.may_return
         return self.lifecycle.is_over(may_return)
 
-    @property
-    def weather_ahead(self) -> bool:
-        """Whether nodes may go, come or be separated, or watch each other."""
-        section = self.scenario.faults
-        return bool(section.churn or section.partitions or section.detection)
-
     def stop_weather(self) -> None:
-        """The run is over: nothing goes or comes any more."""
+        """There is nothing more to do: nobody goes or comes any more, but who has gone is still noticed."""
+        self.weather_ahead = False
         self.failures.stop()
         if self._churning is not None:
             self._churning.stop()
@@ -442,6 +446,8 @@ class SimulatedRun:
                 if entry.steps and self._churning is not None:
                     self._churning.stepped(entry.node)
         self._evaluation.steps_taken(self.worker_steps // len(self._workers))
+        if self.weather_ahead and self._spent():
+            self.stop_weather()
         self._report(urgent=False)
         for entry in finishing:
             entry.event.succeed(entry.job.result)

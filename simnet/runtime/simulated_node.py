@@ -1,6 +1,6 @@
 """`Node` under the simulated clock: SimPy says when, the fluid network how long, the engine what."""
 
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
@@ -43,6 +43,13 @@ class Waiting(NamedTuple):
     since: float
     peer: str | None
     process: simpy.Process | None
+    watching: Collection[str] = ()
+    """Others whose loss it wants to know."""
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """All whose loss it is told of."""
+        return (*self.watching,) if self.peer is None else (self.peer, *self.watching)
 
 
 class TimedGradient(NamedTuple):
@@ -472,22 +479,30 @@ class SimulatedNode(Node):
             raise
 
     async def recv(
-        self, sender: str | None = None, tag: Hashable = "", *, timeout: float | None = None
+        self,
+        sender: str | None = None,
+        tag: Hashable = "",
+        *,
+        timeout: float | None = None,
+        watching: Collection[str] = (),
     ) -> Message:
         kept = self._mailbox.take(sender, tag)
         if kept is not None:
             return kept
         if sender is not None and self._run.failures.is_lost(self.id, sender):
             raise PeerLost(sender)
+        for watched in watching:
+            if self._run.failures.is_lost(self.id, watched):
+                raise PeerLost(watched)
         started = self.now
         arrival = self._mailbox.ask(sender, tag)
         awaited = f"a message {tag!r} from {sender or 'anyone'}"
         try:
             if timeout is None:
-                await self.wait(arrival, awaited, sender)
+                await self.wait(arrival, awaited, sender, watching)
             else:
                 either = simpy.AnyOf(self._env, (arrival, self._env.timeout(timeout)))
-                await self.wait(either, awaited, sender)
+                await self.wait(either, awaited, sender, watching)
         except (Cancelled, GroupChanged):
             self._mailbox.withdraw(tag, arrival)
             raise
@@ -609,13 +624,16 @@ class SimulatedNode(Node):
     def shared_rng(self, name: str, epoch: int) -> np.random.Generator:
         return self._run.streams.generator("shared", name, epoch)
 
-    async def wait(self, event: simpy.Event, what: object, peer: str | None = None) -> Any:
+    async def wait(
+        self, event: simpy.Event, what: object, peer: str | None = None, watching: Collection[str] = ()
+    ) -> Any:
         """Wait for an event, leaving a note of what for, from which a deadlock is explained.
 
-        Raises :class:`PeerLost` when `peer`, without which it cannot happen, is noticed to be down.
+        Raises :class:`PeerLost` when `peer`, without which it cannot happen, or one of those in `watching`
+        is noticed to be down.
         """
         ticket, env = id(event), self._env
-        self.waiting_for[ticket] = Waiting(what, env.now, peer, env.active_process)
+        self.waiting_for[ticket] = Waiting(what, env.now, peer, env.active_process, watching)
         try:
             return await Until(event)
         finally:

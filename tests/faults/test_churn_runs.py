@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import simnet
 from simnet.plan import make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.node import Algorithm, Encoded, Node, PeerLost
@@ -459,3 +460,32 @@ def test_whatever_happens_everything_is_accounted_for(faults, what, seed):
             assert up.get(node) is not False or time == 0
             up[node] = False
     assert done.outcome.virtual_seconds < inf
+
+
+# -- read back ----------------------------------------------------------------------------------------
+
+
+def test_availability_is_read_back(tmp_path):
+    """The mean over many nodes is up / (up + down), and each is what its rows add up to."""
+    nodes, end = 30, 5000.0
+    faults = {"churn": {"kind": "exponential", "mean_up": "60 s", "mean_down": "10 s", "start": "random"}}
+    mapping = timed({"name": "fedavg", "local_steps": 50}, faults, nodes=nodes, stop={"time": f"{end} s"})
+    (run,) = simnet.run(Scenario.model_validate(mapping), tmp_path)
+    shares = {name: share for name, share in run.availability().items() if name != "server"}
+    p = 6 / 7
+    deviation = (p * (1 - p) * ((1 - p) * 60 + p * 10) / end / nodes) ** 0.5
+    assert sum(shares.values()) / nodes == pytest.approx(p, abs=4 * deviation)
+    assert run.availability()["server"] == 1.0
+    rows = run.faults[(run.faults["node"] == "n7") & (run.faults["event"] != "noticed")]
+    edges = [*rows["time"], end]
+    states = rows["event"].isin(["present", "up"])
+    up = sum(b - a for a, b, is_up in zip(edges, edges[1:], states, strict=False) if is_up)
+    assert shares["n7"] == pytest.approx(up / end)
+
+
+def test_a_run_without_faults_has_no_such_rows(tmp_path):
+    (run,) = simnet.run(Scenario.model_validate(timed("allreduce", nodes=2, stop={"steps": 2})), tmp_path)
+    assert len(run.faults) == 0
+    assert list(run.faults.columns) == ["time", "node", "event", "cause"]
+    assert run.availability() == {}
+    assert not (run.folder / "faults.parquet").exists()
