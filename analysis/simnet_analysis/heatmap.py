@@ -14,8 +14,6 @@ from simnet.results.columns import check_keys, columns_of, rows, si
 from simnet_analysis.measures import Goal, estimate, goal, key_scale
 from simnet_analysis.style import MethodStyle, blank, inches, legend_below, method_styles, paper_style
 
-_HATCHES = {"solid": "", "dashed": "////", "dotted": "....", "dash-dot": "\\\\\\\\", "long": "xxxx"}
-
 
 @dataclass(frozen=True)
 class Winner:
@@ -105,7 +103,7 @@ def winners_figure(
             figure,
             [Patch(**_face(styles[method])) for method in shown],
             shown,
-            f"{title}; number: what the second best takes over it",
+            f"{title}\nnumber: times as much that the second best takes",
         )
     return figure
 
@@ -142,7 +140,7 @@ def _face(style: MethodStyle | None) -> dict[str, object]:
         "facecolor": style.color,
         "edgecolor": "white",
         "linewidth": 0.8,
-        "hatch": _HATCHES[style.line],
+        "hatch": style.hatch,
     }
 
 
@@ -160,4 +158,4 @@ def _ticks(key: str, values: Sequence[object]) -> tuple[str, list[str]]:
     if not all(isinstance(value, int | float) for value in values):
         return key.rpartition(".")[2].replace("_", " "), [str(value) for value in values]
     scale = key_scale(key, [float(value) for value in values])  # type: ignore[arg-type]
-    return scale.label, [f"{float(value) / scale.size:,.4g}" for value in values]  # type: ignore[arg-type]
+    return scale.label, [f"{float(value) / scale.size:,.6g}" for value in values]  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from simnet.cli import (
     run,
     schema,
     topology,
+    trace,
     transfers,
     validate,
 )
@@ -39,6 +40,7 @@ app.command("validate")(validate.validate)
 app.command("topology")(topology.topology)
 app.command("transfers")(transfers.transfers)
 app.command("plot")(plot.plot)
+app.command("trace")(trace.trace)
 app.add_typer(results.app, name="results")
 app.command("list")(listing.list_)
 app.command("calibrate")(calibrate.calibrate)
