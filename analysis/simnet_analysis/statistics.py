@@ -89,7 +89,7 @@ def compare(values: Mapping[str, Mapping[int, float]]) -> list[Comparison]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values: the i-th smallest of m becomes the largest (m - j + 1) p(j) of all j <= i, at most 1.
+    """Adjusted p-values: the i-th smallest of m becomes the largest (m - j + 1) p(j) of j <= i, at most 1.
 
     Raises:
         ValueError: One is not between 0 and 1.

@@ -124,7 +124,7 @@ def timeline_figure(
             a figure (50,000 bars).
     """
     every = bars(run)
-    present = sorted({bar.node for bar in every}, key=_natural)
+    present = sorted({bar.node for bar in every}, key=natural_order)
     rows = list(present if nodes is None else nodes)
     missing = [node for node in rows if node not in present]
     if missing:
@@ -249,7 +249,7 @@ def _unit(longest: float) -> tuple[str, float]:
     return next((unit for unit in units if longest >= 2 * unit[1]), units[-1])
 
 
-def _natural(name: str) -> tuple[tuple[float, str], ...]:
+def natural_order(name: str) -> tuple[tuple[float, str], ...]:
     """Names in the order of the numbers in them: stage2 before stage10."""
     parts: list[tuple[float, str]] = []
     digits = ""

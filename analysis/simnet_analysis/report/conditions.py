@@ -1,0 +1,67 @@
+"""Runs sorted into conditions: what is the same for all methods that are compared with each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simnet.results import Run
+from simnet.results.columns import leaves
+from simnet_analysis.groups import Group, group_runs
+
+_NOT_OF_A_CONDITION = ("algorithms", "seed", "description", "expect", "sweep")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Methods under one network, task and set of faults; only within it are methods compared."""
+
+    title: str
+    """The keys in which it differs from the other conditions; "" where there is only one."""
+    groups: tuple[Group, ...]
+    """The methods, each with its seeds, in the order of their first runs."""
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs."""
+        return tuple(run for group in self.groups for run in group.runs)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds, ascending."""
+        return tuple(sorted({run.manifest.seed for run in self.runs}))
+
+
+def conditions(runs: Iterable[Run]) -> list[Condition]:
+    """Sort runs by everything in their scenario but the method and the seed; in the order of their first run.
+
+    Raises:
+        ResultsError: There is no run, or a scenario cannot be read.
+    """
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        own = {key: value for key, value in run.scenario.items() if key not in _NOT_OF_A_CONDITION}
+        found.setdefault(json.dumps(own, sort_keys=True, default=str), []).append(run)
+    titles = _titles([json.loads(key) for key in found])
+    return [Condition(t, tuple(group_runs(same))) for t, same in zip(titles, found.values(), strict=True)]
+
+
+def _titles(scenarios: Sequence[Mapping[str, Any]]) -> list[str]:
+    if len(scenarios) < 2:
+        return [""] * len(scenarios)
+    flat = [dict(leaves(one)) for one in scenarios]
+    keys = list(dict.fromkeys(key for own in flat for key in own))
+    differing = [key for key in keys if len({repr(own.get(key)) for own in flat}) > 1]
+    last = [key.rpartition(".")[2] for key in differing]
+    said = {key: end if last.count(end) == 1 else key for key, end in zip(differing, last, strict=True)}
+    titles = []
+    for number, own in enumerate(flat, start=1):
+        parts = [
+            str(own[key]) if key == "name" else f"{said[key]} = {own[key]}" for key in differing if key in own
+        ]
+        titles.append(", ".join(parts[:4]) or f"condition {number}")
+    if len(set(titles)) < len(titles):  # more differences than a title holds
+        titles = [f"{title} ({number})" for number, title in enumerate(titles, start=1)]
+    return titles
