@@ -22,7 +22,6 @@ from simnet_analysis.report.run_data import drawn_or_why, facts, map_data, timel
 from simnet_analysis.report.words import answer
 from simnet_analysis.style import MethodStyle, group_styles
 from simnet_analysis.timeline import LOOKS
-from simnet_analysis.topology_map import Point
 
 SCRIPTS = ("page.js", "curves.js", "timeline.js", "map.js", "start.js")
 """The page's own code, in this order in one script."""
@@ -91,8 +90,12 @@ def report_html(runs: Iterable[Run], metric: str | None = None, target: float | 
         questions="\n".join(f'<p class="question">{escape(text)}</p>' for text in summary.questions(every)),
         answers="\n".join(_answer(one) for one in outcomes),
         scenario=summary.definitions(summary.scenario_facts(found)),
-        ranked="\n".join(_ranked(one, styles) for one in outcomes),
-        pairs="\n".join(_pairs(one) for one in outcomes),
+        ranked="\n".join(tables.ranked_table(one, styles) for one in outcomes),
+        notes="\n".join(
+            f'<p class="note">{escape(text)}</p>'
+            for text in dict.fromkeys(text for one in outcomes for text in tables.notes(one))
+        ),
+        pairs=_pairs(outcomes),
         runs=tables.runs_table((number[run], named[run], run) for run in order),
         provenance=summary.definitions(summary.provenance(every)),
         style=_file("page.css"),
@@ -118,7 +121,7 @@ def _runs(every: Sequence[Run], found: Sequence[Condition]) -> list[dict[str, An
     own: dict[Run, tuple[int, str]] = {}
     for at, condition in enumerate(found):
         for group in condition.groups:
-            own |= {run: (at, group.name) for run in group.runs}
+            own |= dict.fromkeys(group.runs, (at, group.name))
     data = []
     for run, name in zip(every, run_names(every), strict=True):
         one: dict[str, Any] = {"name": name, "condition": own[run][0], "group": own[run][1]}
@@ -139,20 +142,26 @@ def _answer(one: Outcome) -> str:
     return f"<p>{title}{escape(answer(one))}</p>"
 
 
-def _ranked(one: Outcome, styles: dict[str, MethodStyle]) -> str:
-    said = "".join(f"<p class='note'>{escape(text)}</p>" for text in tables.notes(one))
-    return tables.ranked_table(one, styles) + said
-
-
-def _pairs(one: Outcome) -> str:
-    """All pairs in every quantity, folded; nothing where there is one seed, or one method."""
-    if len(one.ranked) < 2 or all(each.seeds < 2 for each in one.first.comparisons):
-        return ""
-    title = f"{one.condition.title}: " if one.condition.title else ""
-    return "\n".join(
-        f"<details><summary>{escape(title + quantity.title)}: every pair</summary>\n"
-        f"{tables.pairs_table(one, quantity)}</details>"
-        for quantity in one.quantities
+def _pairs(outcomes: Sequence[Outcome]) -> str:
+    """All pairs of methods in every quantity, the first of all open."""
+    parts: list[str] = []
+    for one in outcomes:
+        if all(each.seeds < 2 for each in one.first.comparisons):
+            continue
+        title = f"{one.condition.title}: " if one.condition.title else ""
+        parts += [
+            f"<details{'' if parts or at else ' open'}>"
+            f"<summary>{escape(title + quantity.title)}: every pair</summary>\n"
+            f"{tables.pairs_table(one, quantity)}</details>"
+            for at, quantity in enumerate(one.quantities)
+        ]
+    if parts:
+        return "\n".join(parts)
+    if all(len(one.ranked) < 2 for one in outcomes):
+        return "<p>There is one method, and nothing to compare it with.</p>"
+    return (
+        "<p>Methods have no two seeds in common, so nothing can be said about chance: no difference was "
+        "tested. Run the same scenario under several seeds (<code>sweep: {seed: [0, 1, 2, 3, 4]}</code>).</p>"
     )
 
 

@@ -21,7 +21,7 @@ class Condition:
     title: str
     """The keys in which it differs from the other conditions; "" where there is only one."""
     groups: tuple[Group, ...]
-    """The methods, each with its seeds, in the order of their first runs."""
+    """The methods in the order of their first runs; the runs of each in the order of their seeds."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -45,7 +45,15 @@ def conditions(runs: Iterable[Run]) -> list[Condition]:
         own = {key: value for key, value in run.scenario.items() if key not in _NOT_OF_A_CONDITION}
         found.setdefault(json.dumps(own, sort_keys=True, default=str), []).append(run)
     titles = _titles([json.loads(key) for key in found])
-    return [Condition(t, tuple(group_runs(same))) for t, same in zip(titles, found.values(), strict=True)]
+    return [Condition(title, _by_seed(same)) for title, same in zip(titles, found.values(), strict=True)]
+
+
+def _by_seed(runs: Sequence[Run]) -> tuple[Group, ...]:
+    """The methods, the runs of each in the order of their seeds."""
+    return tuple(
+        Group(group.name, tuple(sorted(group.runs, key=lambda run: run.manifest.seed)))
+        for group in group_runs(runs)
+    )
 
 
 def _titles(scenarios: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -103,7 +103,10 @@ def outcome(condition: Condition, metric: str | None, target: float | None = Non
 
 
 def _values(condition: Condition, goal: Goal) -> dict[str, dict[int, float]] | None:
-    """Method -> seed -> value; None for what has no price. A seed that was run twice counts once: its mean."""
+    """Method -> seed -> value; None for what has no price.
+
+    A seed that was run twice counts once: its mean.
+    """
     found: dict[str, dict[int, float]] = {}
     for group in condition.groups:
         by_seed: dict[int, list[float]] = {}

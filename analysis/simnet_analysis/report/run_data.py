@@ -174,7 +174,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("torch", f"{manifest.device}, {manifest.engine}, {_threads(manifest.torch_threads)}; {settings}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
         ("machine", manifest.platform),
-        ("checked counts", ", ".join(f"{name} {value:g}" for name, value in manifest.invariants.items())),
+        ("checked counts", ", ".join(f"{name} {value:,.12g}" for name, value in manifest.invariants.items())),
         ("digest of the scenario", digest(run)),
         ("SHA-256 of metrics.parquet", sha256((run.folder / "metrics.parquet").read_bytes()).hexdigest()),
     ]
@@ -191,7 +191,7 @@ def digest(run: Run) -> str:
 
 
 def _use(run: Run) -> dict[str, tuple[float, float, float]]:
-    """Of each resource: the share of what it could have carried in the whole run, bytes, the fullest moment."""
+    """Of each resource: its share of what the whole run could have carried, bytes, share when fullest."""
     table = run.links
     seconds = table["end"] - table["start"]
     share = (table["bytes"] / table["capacity"]).where(np.isfinite(table["capacity"]), 0.0)

@@ -51,7 +51,9 @@ def scenario_facts(conditions: Sequence[Condition]) -> list[tuple[str, str]]:
             values = [_at(scenario, key) for scenario in scenarios]
             if any(value not in (None, {}, []) for value in values):
                 same = all(value == values[0] for value in values)
-                parts.append(_brief(values[0]) if same else f"{key.rpartition('.')[2]}: differs")
+                name = key.rpartition(".")[2].replace("_", " ")
+                said = _brief(values[0]) if same else f"{name}: differs"
+                parts.append(said if isinstance(values[0], Mapping | list | str) else f"{name} {said}")
         if parts:
             facts.append((what, "; ".join(parts)))
     if len(conditions) > 1:
@@ -93,7 +95,7 @@ def provenance(runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("seeds", _numbers(sorted({manifest.seed for manifest in manifests}))),
         ("wall time", say_seconds(sum(manifest.wall_seconds for manifest in manifests)) + " in all"),
         ("virtual time", say_seconds(sum(manifest.virtual_seconds for manifest in manifests)) + " in all"),
-        ("checked counts, summed", ", ".join(f"{name} {count:,.12g}" for name, count in counts.items())),
+        ("checked counts, summed", ", ".join(f"{name} {_counted(count)}" for name, count in counts.items())),
     ]
     return [(what, said) for what, said in found if said]
 
@@ -114,13 +116,13 @@ def _at(scenario: Mapping[str, Any], key: str) -> Any:
 def _brief(value: Any) -> str:
     """A value of a scenario on one line, without the punctuation of YAML where it is not needed."""
     if isinstance(value, Mapping):
-        parts = []
-        for key, item in value.items():
-            if item in (None, False, {}, []):
-                continue
-            named = key in ("name", "kind") and not isinstance(item, Mapping | list)
-            parts.append(str(item) if named else f"{str(key).replace('_', ' ')} {_nested(item)}")
-        return ", ".join(parts)
+        first = [str(value[key]) for key in ("name", "kind") if isinstance(value.get(key), str)]
+        rest = [
+            f"{str(key).replace('_', ' ')} {_nested(item)}"
+            for key, item in value.items()
+            if str(item) not in first and item not in (None, False, {}, [])
+        ]
+        return ", ".join([*first, *rest])
     if isinstance(value, list):
         return "; ".join(map(_brief, value))
     return str(value)
@@ -128,6 +130,10 @@ def _brief(value: Any) -> str:
 
 def _nested(value: Any) -> str:
     return f"({_brief(value)})" if isinstance(value, Mapping | list) and value else _brief(value)
+
+
+def _counted(count: float) -> str:
+    return f"{count:,.0f}" if count == round(count) or count >= 1e6 else f"{count:,.6g}"
 
 
 def _numbers(numbers: Sequence[int]) -> str:

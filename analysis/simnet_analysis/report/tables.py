@@ -25,33 +25,24 @@ def ranked_table(found: Outcome, styles: Mapping[str, MethodStyle]) -> str:
     """One row per method, the best on top: every quantity with its interval, and how sure the order is."""
     groups = {group.name: group for group in found.condition.groups}
     several = len(found.condition.runs) > len(groups)
-    header = ["", "method", *(["seeds"] if several else []), *(one.title for one in found.quantities)]
-    header += ["virtual time", "bytes sent", "utilization"]
-    rest = [one for one in found.quantities if one.spent in ("time", "bytes")]
-    whole = found.metric is None or found.target is None
-    if whole and rest:  # these columns are there already
-        header = [title for title in header if title not in ("virtual time", "bytes sent")]
     compared = several and len(groups) > 1
-    if compared:
-        header.append(f"{found.first.title}, against the first")
+    header = ["", "method", *(["seeds"] if several else []), found.first.title]
+    header += [*(["against the first"] if compared else []), *(one.title for one in found.quantities[1:])]
     rows = []
     for rank, name in enumerate(found.ranked, start=1):
         group = groups[name]
         cells: list[Cell] = [(str(rank), "number"), (_method(group, styles[name]), "method")]
         if several:
             cells.append((str(len({run.manifest.seed for run in group.runs})), "number"))
-        cells += [(_value(quantity, name), "number") for quantity in found.quantities]
-        manifests = [run.manifest for run in group.runs]
-        if not whole:
-            cells.append((say_seconds(_mean(one.virtual_seconds for one in manifests)), "number"))
-            cells.append((say_bytes(_mean(one.bytes_sent for one in manifests)), "number"))
-        cells.append((f"{_mean(one.utilization for one in manifests):.1%}", "number"))
+        cells.append((_value(found.first, name), "number"))
         if compared:
-            first = found.ranked[0]
-            said = "–" if name == first else _against(found.first, found.first.between(name, first))
-            cells.append((said, "verdict"))
-        rows.append(cells)
-    return _table("ranked", header, rows, found.condition.title)
+            best = found.ranked[0]
+            said = "–" if name == best else _against(found.first, found.first.between(name, best))
+            cells.append((said, "number"))
+        cells += [(_value(quantity, name), "number") for quantity in found.quantities[1:]]
+        utilization = mean_interval([run.manifest.utilization for run in group.runs]).mean
+        rows.append([*cells, (f"{utilization:.1%}", "number")])
+    return _table("ranked", [*header, "utilization"], rows, found.condition.title)
 
 
 def pairs_table(found: Outcome, quantity: Quantity) -> str:
@@ -111,7 +102,8 @@ def notes(found: Outcome) -> list[str]:
         )
     else:
         said.append(
-            "Large numbers are means over seeds. Below each: its 95 % confidence interval (Student's t). "
+            "Numbers are means over seeds; below each is its 95 % confidence interval (Student's t), or "
+            "“every seed” where all seeds gave the same. "
             "Differences are taken seed by seed; p-values are of paired t-tests, adjusted by Holm over all "
             "pairs of methods."
         )
@@ -144,7 +136,7 @@ def _value(quantity: Quantity, name: str) -> str:
     if found.count == 1:
         return said
     if found.high - found.low <= 1e-12 * abs(found.mean):
-        return f"{said}<small>the same in every seed</small>"
+        return f"{said}<small>every seed</small>"
     return f"{said}<small>{escape(quantity.say(found.low))} to {escape(quantity.say(found.high))}</small>"
 
 
@@ -175,10 +167,6 @@ def _told(one: Comparison) -> str:
 def _signed(quantity: Quantity, value: float) -> str:
     sign = "+" if value > 0 else "−" if value < 0 else "±"
     return escape(sign + quantity.say(abs(value)))
-
-
-def _mean(values: Iterable[float]) -> float:
-    return mean_interval(list(values)).mean
 
 
 def _bare(p: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 from simnet_analysis.report.outcomes import Outcome, Quantity
 from simnet_analysis.statistics import LEVEL, Comparison
@@ -40,20 +41,15 @@ def p_value(p: float) -> str:
 def untested(one: Comparison, quantity: Quantity) -> str:
     """Why a pair has no test, for people."""
     if one.untested != "not finite":
-        return {"one seed": "one seed: not tested", "same in every seed": "the same in every seed"}.get(
+        return {"one seed": "one seed: not tested", "same in every seed": "in every seed"}.get(
             one.untested, one.untested
         )
-    parts = []
-    for name in (one.first, one.second):
-        if quantity.interval(name) is None:
-            parts.append(f"{name}: {reached(quantity, name)}")
-    return "; ".join(parts)
+    names = [name for name in (one.first, one.second) if quantity.interval(name) is None]
+    return "; ".join(f"{name}: {reached(quantity, name)}" for name in names)
 
 
 def reached(quantity: Quantity, name: str) -> str:
     """How many of a method's seeds came to a value."""
-    from math import isfinite
-
     values = list(quantity.values[name].values())
     count = sum(map(isfinite, values))
     what = "finite" if quantity.spent == "final" else "reached"
@@ -75,7 +71,8 @@ def _interval(quantity: Quantity, name: str) -> str:
         return ""
     if found.low == found.high:
         return f" in each of {found.count} seeds"
-    return f" (mean of {found.count} seeds; 95 % interval {quantity.say(found.low)} to {quantity.say(found.high)})"
+    ends = f"{quantity.say(found.low)} to {quantity.say(found.high)}"
+    return f" (mean of {found.count} seeds; 95 % interval {ends})"
 
 
 def _sureness(quantity: Quantity, names: Sequence[str]) -> str:

@@ -63,14 +63,18 @@ function drawCurves() {
     yaxis: { ...GRID, title: { text: metric.label }, type: logY ? "log" : "linear", ...limits(metric, logY) },
     shapes: target(condition, name),
   };
-  if (logX || logY) {
-    for (const side of [logX && layout.xaxis, logY && layout.yaxis]) {
-      if (side) Object.assign(side, { dtick: "D2", exponentformat: "none" });
-    }
-  }
+  if (logX) Object.assign(layout.xaxis, logTicks(methods.flatMap((method) => lines[method].x)));
+  if (logY) Object.assign(layout.yaxis, logTicks(methods.flatMap((method) => lines[method].y)));
   drawLegend(methods, lines);
   byId("curve-note").textContent = notes(condition, name, methods, lines);
   return show(plot, traces, layout);
+}
+
+// Powers of ten; over fewer than two of them also 2 and 5.
+function logTicks(values) {
+  const positive = values.filter((value) => value > 0);
+  const few = Math.max(...positive) < 100 * Math.min(...positive);
+  return { dtick: few ? "D2" : 1, exponentformat: "power" };
 }
 
 function curveTraces(method, line, metric, logX) {
@@ -128,7 +132,7 @@ function target(condition, name) {
   const metric = condition.metrics[name];
   const y = condition.target.value * (metric.percent ? 100 : 1);
   return [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: "#666", width: 1, dash: "4px,3px" },
-    label: { text: `target ${Number(y.toPrecision(4))}`, textposition: "end", yanchor: "bottom", font: { size: 11, color: "#555" } } }];
+    label: { text: `target ${Number(y.toPrecision(4))}`, textposition: "start", yanchor: metric.percent ? "top" : "bottom", font: { size: 11, color: "#555" } } }];
 }
 
 function notes(condition, name, methods, lines) {

@@ -11,6 +11,7 @@ const PLAIN = {
   plot_bgcolor: "rgba(0,0,0,0)",
   showlegend: false,
   hoverlabel: { align: "left" },
+  modebar: { bgcolor: "rgba(0,0,0,0)", color: "#9aa5af", activecolor: "#0072b2" },
 };
 const GRID = { gridcolor: "#e4e7ea", linecolor: "#5a6570", zeroline: false, automargin: true, fixedrange: false };
 const CONFIG = {
