@@ -20,7 +20,7 @@ from simnet_analysis.report.curve_data import curve_data, style_data
 from simnet_analysis.report.outcomes import Outcome, metric_of, outcome
 from simnet_analysis.report.run_data import drawn_or_why, facts, map_data, timeline_data, to_draw
 from simnet_analysis.report.words import answer
-from simnet_analysis.style import MethodStyle, group_styles
+from simnet_analysis.style import group_styles
 from simnet_analysis.timeline import LOOKS
 
 SCRIPTS = ("page.js", "curves.js", "timeline.js", "map.js", "start.js")

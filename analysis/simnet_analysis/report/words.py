@@ -41,9 +41,7 @@ def p_value(p: float) -> str:
 def untested(one: Comparison, quantity: Quantity) -> str:
     """Why a pair has no test, for people."""
     if one.untested != "not finite":
-        return {"one seed": "one seed: not tested", "same in every seed": "in every seed"}.get(
-            one.untested, one.untested
-        )
+        return one.untested
     names = [name for name in (one.first, one.second) if quantity.interval(name) is None]
     return "; ".join(f"{name}: {reached(quantity, name)}" for name in names)
 

@@ -73,8 +73,8 @@ function drawCurves() {
 // Powers of ten; over fewer than two of them also 2 and 5.
 function logTicks(values) {
   const positive = values.filter((value) => value > 0);
-  const few = Math.max(...positive) < 100 * Math.min(...positive);
-  return { dtick: few ? "D2" : 1, exponentformat: "power" };
+  const [least, most] = [Math.min(...positive), Math.max(...positive)];
+  return { dtick: most < 100 * least ? "D2" : 1, exponentformat: least > 1e-4 && most < 1e6 ? "none" : "power" };
 }
 
 function curveTraces(method, line, metric, logX) {

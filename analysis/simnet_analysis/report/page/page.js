@@ -18,7 +18,9 @@ const CONFIG = {
   responsive: true,
   displaylogo: false,
   showTips: false,
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  // Plotly offers to send a chart to its maker's cloud: not from this page.
+  modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
+  plotlyServerURL: "",
   toImageButtonOptions: { format: "svg" },
 };
 

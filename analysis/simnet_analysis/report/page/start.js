@@ -15,10 +15,11 @@ function setUpRuns() {
   showRun();
 }
 
-// The first run of the first condition's best method.
+// The run of the first condition's best method under its lowest seed.
 function bestRun() {
   const best = report.conditions[0].groups[0];
-  return Math.max(0, report.runs.findIndex((run) => run.condition === 0 && run.group === best));
+  const own = report.runs.flatMap((run, at) => (run.condition === 0 && run.group === best ? [at] : []));
+  return own.reduce((a, b) => (report.runs[b].seed < report.runs[a].seed ? b : a));
 }
 
 function showRun() {
