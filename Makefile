@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/simnet run $(SCENARIO) --plot
+	$(BIN)/simnet run $(SCENARIO) --plot --report
 
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

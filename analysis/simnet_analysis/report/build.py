@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from html import escape
 from importlib.resources import files
@@ -20,7 +20,7 @@ from simnet_analysis.report.curve_data import curve_data, style_data
 from simnet_analysis.report.outcomes import Outcome, metric_of, outcome
 from simnet_analysis.report.run_data import drawn_or_why, facts, map_data, timeline_data, to_draw
 from simnet_analysis.report.words import answer
-from simnet_analysis.style import group_styles
+from simnet_analysis.style import MethodStyle, group_styles
 from simnet_analysis.timeline import LOOKS
 
 SCRIPTS = ("page.js", "curves.js", "timeline.js", "map.js", "start.js")
@@ -88,9 +88,9 @@ def report_html(runs: Iterable[Run], metric: str | None = None, target: float | 
     return Template(_file("page.html")).substitute(
         title=escape(summary.title_of(every)),
         questions="\n".join(f'<p class="question">{escape(text)}</p>' for text in summary.questions(every)),
-        answers="\n".join(_answer(one) for one in outcomes),
+        answers=_answers(outcomes),
         scenario=summary.definitions(summary.scenario_facts(found)),
-        ranked="\n".join(tables.ranked_table(one, styles) for one in outcomes),
+        ranked=_ranked(outcomes, styles),
         notes="\n".join(
             f'<p class="note">{escape(text)}</p>'
             for text in dict.fromkeys(text for one in outcomes for text in tables.notes(one))
@@ -137,9 +137,29 @@ def _of(condition: Condition, name: str) -> tuple[Run, ...]:
     return next(group.runs for group in condition.groups if group.name == name)
 
 
-def _answer(one: Outcome) -> str:
-    title = f"<strong>{escape(one.condition.title)}:</strong> " if one.condition.title else ""
-    return f"<p>{title}{escape(answer(one))}</p>"
+def _answers(outcomes: Sequence[Outcome]) -> str:
+    """A sentence or two; of several conditions a table, with the sentences folded."""
+    if len(outcomes) == 1:
+        return f"<p>{escape(answer(outcomes[0]))}</p>"
+    said = "\n".join(
+        f"<p><strong>{escape(one.condition.title)}:</strong> {escape(answer(one))}</p>" for one in outcomes
+    )
+    return (
+        f"{tables.overview_table(outcomes)}\n"
+        "<p class='note'>Time to the target under each condition, the shortest in bold; ≈ marks what seeds "
+        f"do not tell apart from it.</p>\n<details><summary>In words</summary>{said}</details>"
+    )
+
+
+def _ranked(outcomes: Sequence[Outcome], styles: Mapping[str, MethodStyle]) -> str:
+    """The ranked tables; of several conditions the first one open."""
+    if len(outcomes) == 1:
+        return tables.ranked_table(outcomes[0], styles)
+    return "\n".join(
+        f"<details{'' if at else ' open'}><summary>{escape(one.condition.title)}: ranked</summary>\n"
+        f"{tables.ranked_table(one, styles)}</details>"
+        for at, one in enumerate(outcomes)
+    )
 
 
 def _pairs(outcomes: Sequence[Outcome]) -> str:
@@ -148,13 +168,17 @@ def _pairs(outcomes: Sequence[Outcome]) -> str:
     for one in outcomes:
         if all(each.seeds < 2 for each in one.first.comparisons):
             continue
-        title = f"{one.condition.title}: " if one.condition.title else ""
-        parts += [
-            f"<details{'' if parts or at else ' open'}>"
-            f"<summary>{escape(title + quantity.title)}: every pair</summary>\n"
+        own = "\n".join(
+            f"<details{'' if at else ' open'}><summary>{escape(quantity.title)}: every pair</summary>\n"
             f"{tables.pairs_table(one, quantity)}</details>"
             for at, quantity in enumerate(one.quantities)
-        ]
+        )
+        title = escape(one.condition.title)
+        parts.append(
+            f"<details{'' if parts else ' open'}><summary>{title}</summary>\n{own}</details>"
+            if title
+            else own
+        )
     if parts:
         return "\n".join(parts)
     if all(len(one.ranked) < 2 for one in outcomes):

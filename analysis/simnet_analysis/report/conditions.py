@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simnet.results import Run
-from simnet.results.columns import leaves
+from simnet.results.columns import leaves, si
 from simnet_analysis.groups import Group, group_runs
 
 _NOT_OF_A_CONDITION = ("algorithms", "seed", "description", "expect", "sweep")
@@ -35,7 +35,9 @@ class Condition:
 
 
 def conditions(runs: Iterable[Run]) -> list[Condition]:
-    """Sort runs by everything in their scenario but the method and the seed; in the order of their first run.
+    """Sort runs by everything in their scenario but the method and the seed.
+
+    Conditions are in the order of the values in which they differ (10 Mbps before 1 Gbps).
 
     Raises:
         ResultsError: There is no run, or a scenario cannot be read.
@@ -44,8 +46,26 @@ def conditions(runs: Iterable[Run]) -> list[Condition]:
     for run in runs:
         own = {key: value for key, value in run.scenario.items() if key not in _NOT_OF_A_CONDITION}
         found.setdefault(json.dumps(own, sort_keys=True, default=str), []).append(run)
-    titles = _titles([json.loads(key) for key in found])
-    return [Condition(title, _by_seed(same)) for title, same in zip(titles, found.values(), strict=True)]
+    flat = [dict(leaves(json.loads(key))) for key in found]
+    keys = list(dict.fromkeys(key for own in flat for key in own))
+    differing = [key for key in keys if len({repr(own.get(key)) for own in flat}) > 1]
+    sorted_out = [
+        Condition(title, _by_seed(same))
+        for title, same in zip(_titles(flat, differing), found.values(), strict=True)
+    ]
+    place = {
+        one.title: [_place(own.get(key)) for key in differing]
+        for one, own in zip(sorted_out, flat, strict=True)
+    }
+    return sorted(sorted_out, key=lambda one: place[one.title])
+
+
+def _place(value: Any) -> tuple[int, float, str]:
+    """Numbers and quantities by their size, before all text."""
+    number = si(value)
+    if isinstance(number, int | float) and not isinstance(number, bool):
+        return 0, float(number), ""
+    return 1, 0.0, str(value)
 
 
 def _by_seed(runs: Sequence[Run]) -> tuple[Group, ...]:
@@ -56,12 +76,10 @@ def _by_seed(runs: Sequence[Run]) -> tuple[Group, ...]:
     )
 
 
-def _titles(scenarios: Sequence[Mapping[str, Any]]) -> list[str]:
-    if len(scenarios) < 2:
-        return [""] * len(scenarios)
-    flat = [dict(leaves(one)) for one in scenarios]
-    keys = list(dict.fromkeys(key for own in flat for key in own))
-    differing = [key for key in keys if len({repr(own.get(key)) for own in flat}) > 1]
+def _titles(flat: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> list[str]:
+    """What is special about each condition, no two the same."""
+    if len(flat) < 2:
+        return [""] * len(flat)
     last = [key.rpartition(".")[2] for key in differing]
     said = {key: end if last.count(end) == 1 else key for key, end in zip(differing, last, strict=True)}
     titles = []

@@ -42,7 +42,35 @@ def ranked_table(found: Outcome, styles: Mapping[str, MethodStyle]) -> str:
         cells += [(_value(quantity, name), "number") for quantity in found.quantities[1:]]
         utilization = mean_interval([run.manifest.utilization for run in group.runs]).mean
         rows.append([*cells, (f"{utilization:.1%}", "number")])
-    return _table("ranked", [*header, "utilization"], rows, found.condition.title)
+    return _table("ranked", [*header, "utilization"], rows)
+
+
+def overview_table(outcomes: Sequence[Outcome]) -> str:
+    """One row per condition, one column per method: what it took, the least in bold."""
+    names = sorted(
+        dict.fromkeys(name for one in outcomes for name in one.ranked),
+        key=lambda name: sum(one.ranked.index(name) for one in outcomes if name in one.ranked),
+    )
+    goals = any(one.target is not None for one in outcomes)
+    rows = []
+    for one in outcomes:
+        cells: list[Cell] = [(escape(one.condition.title), "")]
+        if goals:
+            cells.append(("–" if one.target is None else f"{one.metric} {one.target:g}", "number"))
+        for name in names:
+            if name not in one.ranked:
+                cells.append(("–", "number"))
+                continue
+            said = _value(one.first, name).split("<small>")[0]
+            best = one.ranked[0]
+            if name == best:
+                said = f"<strong>{said}</strong>"
+            elif (pair := one.first.between(name, best)).p is not None and not pair.significant:
+                said += " ≈"
+            cells.append((said, "number"))
+        rows.append(cells)
+    header = ["condition", *(["target"] if goals else []), *names]
+    return _table("overview", header, rows)
 
 
 def pairs_table(found: Outcome, quantity: Quantity) -> str:
@@ -63,7 +91,7 @@ def pairs_table(found: Outcome, quantity: Quantity) -> str:
             ]
         )
     header = ["A", "B", "seeds", "B − A", "p", "p adjusted", "verdict"]
-    return _table("pairs", header, rows, "")
+    return _table("pairs", header, rows)
 
 
 def runs_table(runs: Iterable[tuple[int, str, Run]]) -> str:
@@ -88,7 +116,7 @@ def runs_table(runs: Iterable[tuple[int, str, Run]]) -> str:
             ]
         )
     header = ["run", "seed", "status", "final values", "virtual time", "bytes sent", "wall time"]
-    return _table("runs", header, rows, "")
+    return _table("runs", header, rows)
 
 
 def notes(found: Outcome) -> list[str]:
@@ -174,7 +202,7 @@ def _bare(p: float) -> str:
     return escape(p_value(p).removeprefix("p = ").removeprefix("p "))
 
 
-def _table(kind: str, header: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str) -> str:
+def _table(kind: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in header)
     body = "\n".join(
         "<tr>"
@@ -182,8 +210,7 @@ def _table(kind: str, header: Sequence[str], rows: Sequence[Sequence[Cell]], cap
         + "</tr>"
         for cells in rows
     )
-    named = f"<caption>{escape(caption)}</caption>" if caption else ""
     return (
-        f'<div class="scroll" tabindex="0"><table class="{kind}">{named}\n<thead><tr>{head}</tr></thead>\n'
+        f'<div class="scroll" tabindex="0"><table class="{kind}">\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
