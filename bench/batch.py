@@ -1,7 +1,7 @@
 """Batches of small runs: throughput of one and two processes, overhead per run, and how good predictions are.
 
     python bench/batch.py [--runs 200] [--steps 100] [--jobs 1 2]
-    python bench/batch.py --predict scenario.yaml ...
+    python bench/batch.py --predict [scenario.yaml ...]
 
 The goals on two cores: at least 1.7 times the throughput of one process, and less than 0.3 s per run that is
 not the simulation. Everything counts, the start of the command included.
@@ -31,6 +31,23 @@ stop: {{steps: {steps}}}
 sweep:
   network.link.bandwidth: {{logspace: [1 Mbps, 1 Gbps], points: 4}}
   seeds: {seeds}
+"""
+
+PREDICTED = """
+name: predicted
+device: cpu
+network: {topology: star, link: {bandwidth: 100 Mbps, latency: 10 ms}}
+workers: {count: 8, device: cpu}
+task:
+  name: classification
+  batch_size: 16
+  optimizer: {name: sgd, lr: 0.1}
+algorithms: [allreduce, {name: local-sgd, local_steps: 10}, {name: fedbuff, local_steps: 5}]
+stop: {steps: 1000}
+sweep:
+  zip:
+    task.model: [mlp, {name: cnn, channels: [8, 8]}]
+    stop.steps: [800, 200]
 """
 
 
@@ -82,10 +99,11 @@ def predictions(names: list[str]) -> None:
     from simnet.batch import batch_runs
     from simnet.batch.pool import Call, Pool, Returned
     from simnet.batch.predict import PROBE_SECONDS, Cost, probe
-    from simnet.scenario import load_file
+    from simnet.scenario import load_file, load_text
 
+    documents = [load_file(name) for name in names] or [load_text(PREDICTED)]
     ratios: list[tuple[float, float, float]] = []
-    for run in batch_runs([load_file(name) for name in names], Path("results")):
+    for run in batch_runs(documents, Path("results")):
         calls = [Call("probe", probe, (run.scenario, PROBE_SECONDS)), Call("whole", whole, (run.scenario,))]
         found: dict[str, Any] = {}
         with Pool(1, reused=False) as pool:
@@ -116,10 +134,10 @@ def main() -> None:
         "--jobs", type=int, nargs="+", default=[1, 2], help="numbers of processes (default 1 2)"
     )
     parser.add_argument(
-        "--predict", nargs="+", metavar="SCENARIO", help="hold predictions against whole runs"
+        "--predict", nargs="*", metavar="SCENARIO", help="hold predictions against whole runs"
     )
     options = parser.parse_args()
-    if options.predict:
+    if options.predict is not None:
         predictions(options.predict)
     else:
         throughput(options.runs, options.steps, options.jobs)

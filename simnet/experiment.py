@@ -4,16 +4,17 @@ import inspect
 import platform
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy
 import torch
 
+from simnet.compute import Engine, TimingEngine
 from simnet.plan import Plan, make_engine, plans
 from simnet.results import (
     Manifest,
@@ -27,6 +28,7 @@ from simnet.results import (
 )
 from simnet.runtime.prices import prices_of
 from simnet.runtime.simulated import SimulatedRun
+from simnet.runtime.world import Outcome as RunOutcome
 from simnet.runtime.world import Progress
 from simnet.scenario import (
     Document,
@@ -99,8 +101,21 @@ def carry_out(plan: Plan, watch: Watch | None = None, recorder: Recorder | None 
         except Exception as error:
             raise _blamed(error, plan) from error
         wall_seconds = time.perf_counter() - started
-    manifest = Manifest(
-        label=plan.label,
+    return files_of(plan, recorder, manifest_of(plan, outcome, engine, wall_seconds))
+
+
+def manifest_of(
+    plan: Plan,
+    outcome: RunOutcome,
+    engine: Engine | TimingEngine,
+    wall_seconds: float,
+    *,
+    label: str | None = None,
+    emulation: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """The manifest of a run of `plan`; under another label, and emulated, if so said."""
+    return Manifest(
+        label=label or plan.label,
         algorithm=plan.scenario.algorithms[0].name,
         seed=plan.scenario.seed,
         versions={
@@ -126,8 +141,13 @@ def carry_out(plan: Plan, watch: Watch | None = None, recorder: Recorder | None 
         status="aborted" if outcome.aborted else "complete",
         reason=outcome.aborted,
         scenario=stated(plan.scenario, plan.files.places),
+        emulation=emulation or {},
         prices=prices_of(plan.world, "server" in plan.method.roles()),
     )
+
+
+def files_of(plan: Plan, recorder: Recorder, manifest: Manifest) -> dict[str, bytes]:
+    """What the files of a run's folder hold, by name."""
     text, kept = dump(plan.scenario, plan.files.places), plan.files.by_place
     return run_files(recorder, text, manifest, kept)
 

@@ -172,7 +172,22 @@ def _check_checkpoints(scenario: Scenario, methods: Sequence[Algorithm]) -> None
     """Raises `ScenarioError` for methods that cannot take checkpoints, or not go back to them together."""
     checkpoint = scenario.faults.checkpoint
     if checkpoint is None:
+        asked = [index for index, entry in enumerate(scenario.algorithms) if entry.checkpoint is not None]
+        if asked:
+            raise ScenarioError.at(
+                ("algorithms", asked[0], "checkpoint"),
+                "there are no checkpoints",
+                given=scenario.algorithms[asked[0]].checkpoint,
+                expected="`faults.checkpoint`, which says where they go and how often",
+            )
         return
+    if checkpoint.on_failure == "restart" and scenario.faults.partitions:
+        raise ScenarioError.at(
+            ("faults", "checkpoint", "on_failure"),
+            "nobody is lost in a partition, so there is nobody to wait for",
+            given=checkpoint.on_failure,
+            expected="on_failure: continue, or no `faults.partitions`",
+        )
     problems = []
     for index, method in enumerate(methods):
         name = scenario.algorithms[index].name

@@ -113,3 +113,20 @@ def test_without_files_nothing_is_kept(tmp_path):
     )
     (run,) = simnet.run(file, tmp_path / "results")
     assert not (run.folder / "files").exists()
+
+
+def test_a_trace_of_stragglers_belongs_to_the_run(folder, tmp_path):
+    """What it says is in the identity, not what it is called; and the folder alone repeats the run."""
+    faults = "faults: {stragglers: {kind: trace, trace: load.csv, nodes: [b]}}\n"
+    (folder / "kept.yaml").write_text(REST + NETWORK + faults)
+    (folder / "load.csv").write_text("0,1\n1,3\n")
+    before = digest(folder / "kept.yaml")
+    (folder / "load.csv").write_text("0,1\n1,4\n")
+    assert digest(folder / "kept.yaml") != before
+    (folder / "other.csv").write_text("0,1\n1,3\n")
+    (folder / "kept.yaml").write_text(REST + NETWORK + faults.replace("load", "other"))
+    assert digest(folder / "kept.yaml") == before
+    (first,) = simnet.run(folder / "kept.yaml", tmp_path / "one")
+    shutil.rmtree(folder)
+    (again,) = simnet.run(first.folder / "scenario.yaml", tmp_path / "two")
+    assert again.folder.name == first.folder.name

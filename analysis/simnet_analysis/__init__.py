@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simnet_analysis.attack_map import attack_figure
+    from simnet_analysis.availability import availability_figure
     from simnet_analysis.breakdown import breakdown_figure
     from simnet_analysis.consensus import consensus_figure
     from simnet_analysis.curves import loss_figure
+    from simnet_analysis.fault_timeline import fault_timeline_figure
+    from simnet_analysis.goodput import goodput_figure
     from simnet_analysis.heatmap import winners_figure
     from simnet_analysis.kinds import KINDS
     from simnet_analysis.link_use import link_use_figure
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from simnet_analysis.speedup import speedup_figure
     from simnet_analysis.staleness import staleness_figure
     from simnet_analysis.table import comparison_table, default_target, format_table, table_cells
-    from simnet_analysis.target_bars import target_bars
+    from simnet_analysis.target_bars import target_figure
     from simnet_analysis.timeline import timeline_figure
     from simnet_analysis.topology_map import MapLink, MapNode, topology_figure
 
@@ -30,11 +33,14 @@ _PLACES = {
     "MapLink": "topology_map",
     "MapNode": "topology_map",
     "attack_figure": "attack_map",
+    "availability_figure": "availability",
     "breakdown_figure": "breakdown",
     "comparison_table": "table",
     "consensus_figure": "consensus",
     "default_target": "table",
+    "fault_timeline_figure": "fault_timeline",
     "format_table": "table",
+    "goodput_figure": "goodput",
     "link_use_figure": "link_use",
     "loss_figure": "curves",
     "pareto_figure": "pareto",
@@ -45,7 +51,7 @@ _PLACES = {
     "speedup_figure": "speedup",
     "staleness_figure": "staleness",
     "table_cells": "table",
-    "target_bars": "target_bars",
+    "target_figure": "target_bars",
     "timeline_figure": "timeline",
     "topology_figure": "topology_map",
     "winners_figure": "heatmap",
@@ -56,11 +62,14 @@ __all__ = [
     "MapLink",
     "MapNode",
     "attack_figure",
+    "availability_figure",
     "breakdown_figure",
     "comparison_table",
     "consensus_figure",
     "default_target",
+    "fault_timeline_figure",
     "format_table",
+    "goodput_figure",
     "link_use_figure",
     "loss_figure",
     "pareto_figure",
@@ -70,7 +79,7 @@ __all__ = [
     "speedup_figure",
     "staleness_figure",
     "table_cells",
-    "target_bars",
+    "target_figure",
     "timeline_figure",
     "topology_figure",
     "winners_figure",

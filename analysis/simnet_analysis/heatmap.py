@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -69,7 +70,7 @@ def winners_figure(
     styles = method_styles({method for amounts in cells.values() for method in amounts})
     with paper_style():
         side = min(0.5, (inches(width) - 0.9) / len(xs))
-        figure = blank(width, 0.95 + max(0.3, min(side, 0.42)) * len(ys))
+        figure = blank(width, 1.1 + max(1.5, max(0.3, min(side, 0.42)) * len(ys)))
         axes = figure.subplots()
         for (at_x, at_y), amounts in cells.items():
             best = winner(amounts)
@@ -133,7 +134,7 @@ def _cells(
     return means, axes[0], axes[1]
 
 
-def _face(style: MethodStyle | None) -> dict[str, object]:
+def _face(style: MethodStyle | None) -> dict[str, Any]:
     if style is None:
         return {"facecolor": "#f2f2f2", "edgecolor": "white", "linewidth": 0.8}
     return {

@@ -48,7 +48,7 @@ KINDS: dict[str, Kind] = {
     ),
     "target": Kind(
         "time, bytes, steps, dollars or kWh to a target: a bar per method",
-        "simnet_analysis.target_bars:target_bars",
+        "simnet_analysis.target_bars:target_figure",
     ),
     "speedup": Kind(
         "times faster than a baseline over a swept key, with crossovers",
@@ -70,6 +70,18 @@ KINDS: dict[str, Kind] = {
     ),
     "attacks": Kind(
         "the final metric of each method under each attack", "simnet_analysis.attack_map:attack_figure"
+    ),
+    "goodput": Kind(
+        "what the nodes' computing was good for: useful, wasted, undone, stalled",
+        "simnet_analysis.goodput:goodput_figure",
+    ),
+    "availability": Kind(
+        "for which share of the time each node was up", "simnet_analysis.availability:availability_figure"
+    ),
+    "faults": Kind(
+        "what went wrong when, over the course of the run",
+        "simnet_analysis.fault_timeline:fault_timeline_figure",
+        each=True,
     ),
     "timeline": Kind(
         "what each node computes, sends and waits for", "simnet_analysis.timeline:timeline_figure", each=True

@@ -14,7 +14,7 @@ from simnet_analysis.measures import Estimate, estimate, goal, say
 from simnet_analysis.style import blank, group_styles, paper_style
 
 
-def target_bars(
+def target_figure(
     runs: Iterable[Run],
     metric: str | None = "loss",
     *,

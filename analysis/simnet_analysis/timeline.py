@@ -39,6 +39,7 @@ LOOKS = {
     "train": Look("#0072B2", ink="white"),
     "step": Look("#E69F00"),
     "other work": Look("#009E73", ink="white"),
+    "checkpoint": Look("#000000", ink="white", edge="#000000"),
     "collective": Look("#F0E442", edge="#8A8420", hatch="////", height=0.5),
     "waits for an activation": Look("#F4F4F4", edge="#B0B0B0", height=0.5),
     "waits for a gradient": Look("#DCC6D3", edge="#8A6F80", hatch="\\\\\\\\", height=0.5),
@@ -124,7 +125,7 @@ def timeline_figure(
             a figure (50,000 bars).
     """
     every = bars(run)
-    present = sorted({bar.node for bar in every}, key=natural_order)
+    present = sorted({bar.node for bar in every}, key=natural)
     rows = list(present if nodes is None else nodes)
     missing = [node for node in rows if node not in present]
     if missing:
@@ -232,8 +233,8 @@ def _face(look: Look) -> dict[str, Any]:
 
 
 def _what(kind: str, name: str) -> str:
-    if kind == "collective":
-        return "collective"
+    if kind in ("collective", "checkpoint"):
+        return kind
     if name in _WORK:
         return _WORK[name]
     return "train" if name == "train" else "other work"
@@ -249,7 +250,7 @@ def _unit(longest: float) -> tuple[str, float]:
     return next((unit for unit in units if longest >= 2 * unit[1]), units[-1])
 
 
-def natural_order(name: str) -> tuple[tuple[float, str], ...]:
+def natural(name: str) -> tuple[tuple[float, str], ...]:
     """Names in the order of the numbers in them: stage2 before stage10."""
     parts: list[tuple[float, str]] = []
     digits = ""

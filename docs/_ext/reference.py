@@ -25,6 +25,7 @@ SECTIONS = {
     "AlgorithmEntry": "a name, or a mapping: see [algorithms](#algorithms)",
     "ByzantineConfig": "see [faults.byzantine](#byzantine-nodes)",
     "ChargeAs": "see [charge_as](#charge_as)",
+    "CheckpointConfig": "see [checkpoint](#checkpoint)",
     "Component": "a name, or a mapping with `name` and options",
     "DeviceConfig": "[a device in place](#device)",
     "EngineConfig": "see [engine](#engine)",
@@ -32,11 +33,34 @@ SECTIONS = {
     "AccessConfig": "see [access links](#accessconfig)",
     "ExplicitLink": "links",
     "ExplicitRoute": "see [routes](#explicitroute)",
+    "LognormalStragglers": "see [stragglers](#stragglers)",
+    "ParetoStragglers": "see [stragglers](#stragglers)",
+    "ExponentialStragglers": "see [stragglers](#stragglers)",
+    "UniformStragglers": "see [stragglers](#stragglers)",
+    "BimodalStragglers": "see [stragglers](#stragglers)",
+    "Episodes": "see [stragglers](#stragglers)",
+    "TraceStragglers": "see [stragglers](#stragglers)",
+    "ScheduledStragglers": "see [stragglers](#stragglers)",
+    "LinkDown": "see [link faults](#link-faults)",
+    "LinkDegraded": "see [link faults](#link-faults)",
+    "LinkLossy": "see [link faults](#link-faults)",
+    "LinkFlapping": "see [link faults](#link-faults)",
+    "Crash": "[a crash](#churn)",
+    "DetectionConfig": "see [detection](#detection)",
+    "DiurnalChurn": "[diurnal](#churn)",
+    "ExponentialChurn": "[exponential](#churn)",
     "FaultsConfig": "see [faults](#faults)",
+    "Join": "[a join](#churn)",
+    "Leave": "[a leave](#churn)",
+    "Partition": "see [partitions](#partitions)",
+    "Rejoin": "[a rejoin](#churn)",
+    "TraceChurn": "[a trace](#churn)",
+    "WeibullChurn": "[weibull](#churn)",
     "LinkConfig": "see [link](#link)",
     "NetworkConfig": "see [network](#network)",
     "NodeConfig": "node with properties",
     "PipelineConfig": "see [pipeline](#pipeline)",
+    "RunningCosts": "see [costs](#costs)",
     "PartialLink": "any of the keys of [link](#link)",
     "SiteConfig": "site with properties",
     "StageCharge": "see [below](#stagecharge)",
@@ -222,10 +246,13 @@ def command_names() -> list[str]:
     return list(_commands())
 
 
-def command(name: str) -> str:
-    """Arguments and options of one command of the command line."""
+def command(*names: str) -> str:
+    """Arguments and options of one command of the command line, or of a command of a command."""
+    found = _commands()[names[0]]
+    for name in names[1:]:
+        found = found.commands[name]
     rows = []
-    for parameter in _commands()[name].params:
+    for parameter in found.params:
         text = " ".join(str(getattr(parameter, "help", "") or "").split())
         if parameter.name == "help":
             continue
@@ -296,7 +323,9 @@ def _kind(value: Schema) -> str:
     if any("properties" in item for item in alternatives):  # names, then mappings: else only optimizers are
         return "an [optimizer](scenario.md#optimizers)"
     if value.get("discriminator"):
-        return "a [schedule](#schedules)"
+        named = [item["$ref"].rpartition("/")[2] for item in alternatives if "$ref" in item]
+        known = dict.fromkeys(SECTIONS[name] for name in named if name in SECTIONS)
+        return " or ".join(known) or "a [schedule](#schedules)"
     if alternatives:
         return " or ".join(dict.fromkeys(_kind(item) for item in alternatives))
     if value.get("type") == "array":

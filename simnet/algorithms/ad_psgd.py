@@ -4,8 +4,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from simnet.algorithms.catching_up import borrow, known_up, lend
 from simnet.algorithms.overlay import Graph, overlay
-from simnet.runtime.node import Algorithm, Node
+from simnet.runtime.node import Algorithm, Node, PeerLost
 
 
 class ADPSGD(Algorithm):
@@ -24,22 +25,41 @@ class ADPSGD(Algorithm):
 
     async def worker(self, node: Node) -> None:
         ranks = {name: rank for rank, name in enumerate(node.members(node.role))}
-        others = [peer for peer in overlay(self.graph, node) if ranks[peer] % 2 != node.rank % 2]
-        if node.rank % 2:
-            node.spawn(self.answer(node))
+        neighbors = overlay(self.graph, node)
+        others = [peer for peer in neighbors if ranks[peer] % 2 != node.rank % 2]
+        await self.begin(node, neighbors)
         while node.running:
             averaging = None
-            if others and node.rank % 2 == 0:
-                partner = others[int(node.rng.integers(len(others)))]
+            partners = known_up(node, others)
+            if partners and node.rank % 2 == 0:
+                partner = partners[int(node.rng.integers(len(partners)))]
                 averaging = node.spawn(self.average(node, partner))
             gradient = await node.gradient()
             if averaging is not None:
                 await averaging
             await node.step(gradient.vector)
 
+    async def begin(self, node: Node, neighbors: tuple[str, ...]) -> None:
+        """Answer others from now on; after a crash, with a neighbour's model if one has it."""
+        established = node.incarnation == 0
+        node.spawn(lend(node, lambda: established))
+        if not established:
+            model = await borrow(node, known_up(node, neighbors))
+            if model is not None:
+                node.params = model.payload
+            established = True
+        if node.rank % 2:
+            node.spawn(self.answer(node))
+
     async def average(self, node: Node, partner: str) -> None:
-        """Ask `partner` for an averaging; this model does not move until the answer is here."""
-        theirs = await node.exchange(partner, node.params, "average")
+        """Ask `partner` for an averaging; this model does not move until the answer is here.
+
+        Without an answer, since the partner is lost, it stays what it is.
+        """
+        try:
+            theirs = await node.exchange(partner, node.params, "average")
+        except PeerLost:
+            return
         node.params = (node.params + theirs) / 2
 
     async def answer(self, node: Node) -> None:

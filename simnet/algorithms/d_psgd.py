@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from simnet.algorithms.overlay import Graph, metropolis_weights, overlay
+from simnet.algorithms.edges import Edges
+from simnet.algorithms.overlay import Graph, metropolis_weights, overlay, tell_degrees
 from simnet.runtime.node import Algorithm, Node
 
 
@@ -25,24 +26,30 @@ class DPSGD(Algorithm):
     )
 
     async def worker(self, node: Node) -> None:
-        weights = await metropolis_weights(node, overlay(self.graph, node))
-        iteration = 0
+        neighbors = overlay(self.graph, node)
+        edges = Edges(node, neighbors, hello=len(neighbors))
+        await edges.begin()
+        if node.incarnation == 0:
+            await tell_degrees(node, edges, neighbors)
         while node.running:
-            mixing = node.spawn(self.mix(node, weights, iteration))
+            mixing = node.spawn(self.mix(node, edges, len(neighbors)))
             gradient = await node.gradient()
             node.params = await mixing
             await node.step(gradient.vector)
-            iteration += 1
+            node.version += 1
+        edges.end()
 
-    async def mix(self, node: Node, weights: dict[str, float], iteration: int) -> Tensor:
-        """The weighted mean of the neighbours' models and this node's own, all of the same iteration."""
-        own = node.params
+    async def mix(self, node: Node, edges: Edges, degree: int) -> Tensor:
+        """The weighted mean of the neighbours' models and this node's own, all of the same iteration.
+
+        The weight of a neighbour that is lost stays with this node's own model.
+        """
+        own, weights = node.params, metropolis_weights(node, degree, edges.hellos)
         exchanges = {
-            peer: node.spawn(node.exchange(peer, own, ("mix", iteration)))
-            for peer in weights
-            if peer != node.id
+            peer: node.spawn(edges.exchange(peer, own, "mix")) for peer in weights if peer != node.id
         }
         mixed = weights[node.id] * own
         for peer, exchange in exchanges.items():
-            mixed = mixed + weights[peer] * await exchange
+            theirs = await exchange
+            mixed = mixed + weights[peer] * (own if theirs is None else theirs)
         return mixed

@@ -39,7 +39,7 @@ class DiLoCo(SynchronousMethod):
         def take(state: Encoded) -> None:
             nonlocal anchor, outer
             anchor, outer = state.content
-            node.params = anchor
+            node.params, node.kept["outer"] = anchor, outer
 
         group = self.group(node, lambda: model_and_state(anchor, outer), take)
         while await group.round():

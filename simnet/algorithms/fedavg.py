@@ -17,7 +17,7 @@ from simnet.algorithms.federated import (
     robust_update,
     serve_updates,
 )
-from simnet.runtime.node import Algorithm, Message, Node, Timeout
+from simnet.runtime.node import Algorithm, Message, Node, PeerLost, Timeout
 from simnet.units import Seconds
 
 
@@ -65,12 +65,16 @@ class FedAvg(Algorithm):
         drift = torch.zeros_like(node.params)
         while node.running:
             wanted = min(self.clients or len(clients), len(clients))
-            available = [client for client in clients if client in idle]
-            asked = node.rng.permutation(len(available))[: ceil(wanted * self.over_selection)]
-            for index in sorted(asked):
+            up = set(node.up("worker"))
+            available = [client for client in clients if client in idle and client in up]
+            chosen = node.rng.permutation(len(available))[: ceil(wanted * self.over_selection)]
+            asked = {available[index] for index in chosen}
+            for index in sorted(chosen):
                 idle.discard(available[index])
                 node.spawn(node.send(available[index], node.params, "model"))
-            answers = await self.gather(node, idle, min(wanted, len(asked)))
+            answers = await self.gather(node, idle, asked, wanted)
+            if not answers:  # all who were asked are lost
+                continue
             if is_plain(self.aggregation):
                 drift = mean_update(answers, self.weighting)
             else:
@@ -86,20 +90,32 @@ class FedAvg(Algorithm):
         drifts = [answer.payload[0] for answer in answers]
         return await robust_update(node, answers, drifts, self.aggregation, last)
 
-    async def gather(self, node: Node, idle: set[str], wanted: int) -> list[Message]:
+    async def gather(self, node: Node, idle: set[str], asked: set[str], wanted: int) -> list[Message]:
         """This round's first `wanted` answers, or those that are here at the deadline; late ones of earlier
-        rounds are dropped."""
+        rounds are dropped, and lost clients are not waited for."""
         answers: list[Message] = []
         closes = None if self.deadline is None else node.now + self.deadline
-        while len(answers) < wanted:
+        clients, nobody = node.members("worker"), not asked
+        while len(answers) < wanted and (asked or nobody):
             left = None if closes is None or not answers else max(0.0, closes - node.now)
             try:
-                answer = await node.recv(tag="update", timeout=left)
+                busy = [client for client in clients if client not in idle]
+                answer = await node.recv(tag="update", timeout=left, watching=busy)
             except Timeout:
                 break
-            idle.add(answer.sender)
-            if node.staleness(answer) == 0:
+            except PeerLost as lost:
+                asked.discard(lost.peer)
+                idle.add(lost.peer)  # as soon as it is up again
+                continue
+            if answer.payload is None:  # it was down
+                nobody = False
+            elif answer.version > node.version:  # of a model that this server lost when it was down
+                continue
+            elif answer.sender in asked and node.staleness(answer) == 0:
                 answers.append(answer)
+            if answer.payload is not None or answer.sender not in asked:
+                asked.discard(answer.sender)
+                idle.add(answer.sender)
         node.record(answers=len(answers))
         return answers
 

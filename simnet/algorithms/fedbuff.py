@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simnet.aggregation import AggregationConfig, Mean
 from simnet.algorithms.federated import check_server_rule, is_plain, robust_update, serve_updates
-from simnet.runtime.node import Algorithm, Message, Node
+from simnet.runtime.node import Algorithm, Message, Node, PeerLost
 
 
 class FedBuff(Algorithm):
@@ -50,23 +50,31 @@ class FedBuff(Algorithm):
     async def server(self, node: Node) -> None:
         clients = node.members("worker")
         order = [clients[index] for index in node.rng.permutation(len(clients))]
-        busy, idle = order[: self.concurrency], order[self.concurrency or len(order) :]
-        for client in busy:
-            node.spawn(node.send(client, node.params, "model"))
+        slots, busy, idle = self.concurrency or len(order), set[str](), order
         drift, buffered = torch.zeros_like(node.params), 0
         updates: list[Message] = []
         drifts: list[Tensor] = []
         last = drift
         while True:
-            update = await node.recv(tag="update")
-            staleness = node.staleness(update)
-            node.record(staleness=staleness)
-            scaled = update.payload[0] / (1 + staleness) ** self.staleness_exponent
-            drift = drift + scaled
-            buffered += 1
-            if not is_plain(self.aggregation):
-                updates.append(update)
-                drifts.append(scaled)
+            idle = self.hand_out(node, slots, busy, idle)
+            try:
+                update = await node.recv(tag="update", watching=busy)
+            except PeerLost as lost:
+                busy.discard(lost.peer)
+                continue
+            if update.payload is None:  # it was down
+                if update.sender not in busy and update.sender not in idle:
+                    idle.append(update.sender)
+                continue
+            if update.version <= node.version:  # else: of a model that this server lost when it was down
+                staleness = node.staleness(update)
+                node.record(staleness=staleness)
+                scaled = update.payload[0] / (1 + staleness) ** self.staleness_exponent
+                drift = drift + scaled
+                buffered += 1
+                if not is_plain(self.aggregation):
+                    updates.append(update)
+                    drifts.append(scaled)
             if buffered == self.buffer:
                 if updates:
                     last = await robust_update(node, updates, drifts, self.aggregation, last)
@@ -76,9 +84,19 @@ class FedBuff(Algorithm):
                     node.params = node.params + self.server_lr / self.buffer * drift
                 node.version += 1
                 drift, buffered = torch.zeros_like(drift), 0
+            busy.discard(update.sender)
             idle.append(update.sender)
-            if node.running:
-                node.spawn(node.send(idle.pop(0), node.params, "model"))
+
+    def hand_out(self, node: Node, slots: int, busy: set[str], idle: list[str]) -> list[str]:
+        """Send the model to idle clients that are up while there are free slots; gives those still idle."""
+        up = node.up("worker")
+        there = set(up) if len(up) < len(node.members("worker")) else None
+        while node.running and idle and len(busy) < slots:
+            client, *idle = idle
+            if there is None or client in there:  # one that is down says so when it is back
+                busy.add(client)
+                node.spawn(node.send(client, node.params, "model"))
+        return idle
 
     async def worker(self, node: Node) -> None:
         await serve_updates(node, self.local_steps)

@@ -1,25 +1,46 @@
 """What federated methods share: the client's loop, and the mean of updates."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from simnet.aggregation import Aggregation, Context, Mean
-from simnet.runtime.node import Message, Node
+from simnet.runtime.node import Message, Node, PeerLost
 
 Weighting = Literal["samples", "uniform"]
 
 
 async def serve_updates(node: Node, local_steps: int) -> None:
-    """A client: take the model, train `local_steps` on it, send the drift and its sample count back."""
+    """A client: take the model, train `local_steps` on it, send the drift and its sample count back.
+
+    One that comes back after a crash says so (an update of nothing). While the server is down it waits; an
+    update that the server is not there to take is lost.
+    """
     (server,) = node.members("server")
+    if node.incarnation > 0:
+        await send_if_up(node, server, None)
     while node.running:
-        model = await node.recv(server, "model")
+        model = await next_model(node, server)
         node.params, node.version = model.payload, model.version
         await node.train(local_steps)
-        await node.send(server, (node.params - model.payload, node.samples), "update")
+        await send_if_up(node, server, (node.params - model.payload, node.samples))
+
+
+async def send_if_up(node: Node, server: str, update: tuple[Tensor, int] | None) -> None:
+    """Send an update to the server, if it does not go down meanwhile."""
+    with suppress(PeerLost):
+        await node.send(server, update, "update")
+
+
+async def next_model(node: Node, server: str) -> Message:
+    """The next model of the server, or of what it is when it is back."""
+    try:
+        return await node.recv(server, "model")
+    except PeerLost:
+        return await node.recv(tag="model")
 
 
 def mean_update(updates: Sequence[Message], weighting: Weighting) -> Tensor:

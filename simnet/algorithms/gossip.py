@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
+from simnet.algorithms.edges import Edges
 from simnet.runtime.node import Algorithm, Node
 
 ROUNDS_DRAWN = 64
@@ -29,17 +30,22 @@ class Gossip(Algorithm):
     async def worker(self, node: Node) -> None:
         members = node.members(node.role)
         draws: list[int] = []
-        turn = node.kept.get("turn", 0)
+        drawn = -1
+        edges = Edges(node, node.peers)
+        await edges.begin()
         while node.running:
             await node.train(self.local_steps)
-            if turn % ROUNDS_DRAWN == 0 or not draws:
-                epoch = node.shared_rng("gossip", turn // ROUNDS_DRAWN)
-                draws = epoch.integers(rounds(len(members)), size=ROUNDS_DRAWN).tolist()
-            partner = partner_of(node.rank, len(members), draws[turn % ROUNDS_DRAWN])
+            epoch, turn = divmod(node.version, ROUNDS_DRAWN)
+            if epoch != drawn:
+                shared = node.shared_rng("gossip", epoch)
+                draws, drawn = shared.integers(rounds(len(members)), size=ROUNDS_DRAWN).tolist(), epoch
+            partner = partner_of(node.rank, len(members), draws[turn])
             if partner is not None:
-                theirs = await node.exchange(members[partner], node.params, ("gossip", turn))
-                node.params = (node.params + theirs) / 2
-            turn = node.kept["turn"] = turn + 1
+                theirs = await edges.exchange(members[partner], node.params, "gossip")
+                if theirs is not None:  # else it is lost: this worker keeps its model
+                    node.params = (node.params + theirs) / 2
+            node.version += 1
+        edges.end()
 
 
 def rounds(workers: int) -> int:

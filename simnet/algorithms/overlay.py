@@ -1,8 +1,10 @@
 """Who talks to whom in gossip, and how much weight each neighbour gets."""
 
+from collections.abc import Mapping
 from typing import Literal
 
-from simnet.runtime.node import Node
+from simnet.algorithms.edges import Edges
+from simnet.runtime.node import Node, PeerLost
 
 Graph = Literal["neighbors", "ring", "complete", "exponential"]
 
@@ -24,13 +26,22 @@ def overlay(graph: Graph, node: Node) -> tuple[str, ...]:
     return tuple(members[rank] for rank in sorted(ranks))
 
 
-async def metropolis_weights(node: Node, neighbors: tuple[str, ...]) -> dict[str, float]:
-    """`W_ij = 1 / (1 + max(degree_i, degree_j))`, the rest on the node itself: symmetric, doubly stochastic.
-
-    Neighbours tell each other their degrees first (Xiao, Boyd and Kim, 2007: only local knowledge is needed).
-    """
+async def tell_degrees(node: Node, edges: Edges, neighbors: tuple[str, ...]) -> None:
+    """Neighbours tell each other their degrees; `edges` notes them (only local knowledge is needed)."""
     mine = len(neighbors)
     tellings = {peer: node.spawn(node.exchange(peer, mine, "degree")) for peer in neighbors}
-    weights = {peer: 1.0 / (1 + max(mine, await telling)) for peer, telling in tellings.items()}
+    for peer, telling in tellings.items():
+        try:
+            edges.hellos[peer] = await telling
+        except PeerLost:
+            edges.lose(peer)
+
+
+def metropolis_weights(node: Node, degree: int, degrees: Mapping[str, float]) -> dict[str, float]:
+    """`W_ij = 1 / (1 + max(degree_i, degree_j))`, the rest on the node itself: symmetric, doubly stochastic.
+
+    Xiao, Boyd and Kim, 2007. `degrees` are those of the neighbours, as far as they are known.
+    """
+    weights = {peer: 1.0 / (1 + max(degree, theirs)) for peer, theirs in degrees.items()}
     weights[node.id] = 1.0 - sum(weights.values())
     return weights

@@ -1,11 +1,13 @@
 """A batch from its documents to its report."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import get_ident
 from typing import Protocol
 
+from simnet.batch.claim import LOCKS, claimed
 from simnet.batch.engine import Engine, Standing, Task
 from simnet.batch.failure import forget_failure, read_failure, when_recorded
 from simnet.batch.runs import BatchRun, batch_runs
@@ -88,7 +90,7 @@ def carry_out_batch(batch: Batch, engine: Engine, report: Report, watcher: Watch
     """
     report.failed.update(batch.failed)
     for folder in dict.fromkeys(run.folder.parent for run in batch.to_do):
-        check_writable(folder / "probe")
+        check_writable(folder / f"probe-{get_ident()}")
     tasks = [Task(run, when_recorded(run)) for run in batch.to_do]
     with closing(engine.carry_out(tasks)) as events:
         for task, event in events:
@@ -102,6 +104,18 @@ def carry_out_batch(batch: Batch, engine: Engine, report: Report, watcher: Watch
                         raise ResultsError(event.message)
                     _note(report, task.run, event)
                     watcher.ended(task.run, event)
+    _tidy([*batch.finished, *report.done])
+
+
+def _tidy(finished: Sequence[BatchRun]) -> None:
+    """Remove locks and records of runs that are there: they are left where a batch is killed just then."""
+    with suppress(OSError):  # it is no matter
+        for run in finished:
+            if when_recorded(run) is not None:
+                forget_failure(run)
+            if (run.folder.parent / LOCKS / run.folder.name).exists():
+                with claimed(run.folder):
+                    pass
 
 
 def _note(report: Report, run: BatchRun, ended: Ended) -> None:
@@ -113,5 +127,3 @@ def _note(report: Report, run: BatchRun, ended: Ended) -> None:
     if ended.status == "done":
         report.seconds[run.folder] = ended.seconds
         report.simulation_seconds[run.folder] = ended.simulation_seconds
-    else:
-        forget_failure(run)

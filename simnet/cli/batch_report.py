@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from simnet.units import format_bytes, format_seconds
+from simnet.cli.batch_screen import say_duration
+from simnet.units import format_bytes
 
 if TYPE_CHECKING:
     from simnet.batch import Batch, BatchRun, Report
@@ -27,7 +28,7 @@ def print_report(report: "Report") -> None:
         failed = sum(folder in report.failed for folder in folders)
         seconds = sum(report.seconds.get(folder, 0.0) for folder in folders)
         counts = [len(runs), now, before, failed, len(runs) - now - before - failed]
-        rows.append([name, label, *map(str, counts), format_seconds(seconds) if seconds else ""])
+        rows.append([name, label, *map(str, counts), say_duration(seconds) if seconds else ""])
     typer.echo(_aligned([header, *rows]))
     for text in report.warnings:
         typer.echo(f"warning: {text}", err=True)
@@ -96,7 +97,7 @@ def print_dry_run(batch: "Batch", jobs: int, as_json: bool) -> None:
         if run.folder not in costs:
             typer.echo(f"\nwould fail: {run.title}\n    {told[run.folder]}")
     typer.echo(
-        f"\n{len(batch.to_do)} of {len(batch.runs)} runs to do: about {format_seconds(seconds)} on "
+        f"\n{len(batch.to_do)} of {len(batch.runs)} runs to do: about {say_duration(seconds)} on "
         f"{jobs} {'process' if jobs == 1 else 'processes'}, {format_bytes(disk_bytes)} on the disk"
     )
 
@@ -114,7 +115,7 @@ def _cells(cost: "Cost | None") -> list[str]:
     if cost is None:
         return ["", "", "", ""]
     return [
-        format_seconds(cost.seconds),
+        say_duration(cost.seconds),
         format_bytes(cost.memory_bytes),
         format_bytes(cost.disk_bytes),
         cost.how,

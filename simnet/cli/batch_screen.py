@@ -111,7 +111,7 @@ class _Screen:
         self._whole.advance(self._batch_bar)
         task = self._whole.tasks[0]
         rest = (task.total or 0) - task.completed
-        left = format_seconds((time.monotonic() - self._began) / max(1, task.completed) * rest)
+        left = say_duration((time.monotonic() - self._began) / max(1, task.completed) * rest)
         failed = f"{self._failed} failed, " if self._failed else ""
         self._whole.update(
             self._batch_bar, note=f"{failed}about {left} left" if rest else failed.rstrip(", ")
@@ -123,4 +123,9 @@ def _outcome(run: BatchRun, ended: Ended) -> str:
         return f"failed: {run.title}: {ended.message}"
     if ended.status == "elsewhere":
         return f"finished by another batch: {run.title}"
-    return f"done: {run.title} ({format_seconds(ended.seconds)})"
+    return f"done: {run.title} ({say_duration(ended.seconds)})"
+
+
+def say_duration(seconds: float) -> str:
+    """Real time for people, such as 0.25 s: to be compared with others below each other."""
+    return f"{seconds:.2f} s" if seconds < 600 else format_seconds(seconds)

@@ -11,6 +11,7 @@ from simnet.cli import (
     check,
     clean,
     doctor,
+    emulate,
     init,
     listing,
     plot,
@@ -48,6 +49,7 @@ app.command("list")(listing.list_)
 app.command("calibrate")(calibrate.calibrate)
 app.command("init")(init.init)
 app.command("schema")(schema.schema)
+app.command("emulate")(emulate.emulate)
 app.command("doctor")(doctor.doctor)
 app.command("clean")(clean.clean)
 

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from simnet.cli.selection import Selection, selected
+
 
 def trace(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or one with a single run in it.")],
+    which: Selection = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="A .json or .json.gz file.")
     ] = Path("trace.json"),
@@ -17,11 +19,10 @@ def trace(
     Nodes are processes; computation, messages and faults are slices with their arguments; arrows lead from
     senders to receivers.
     """
-    from simnet.results import read_runs
     from simnet.results.trace import write_trace
 
-    runs = read_runs(run)
+    runs = selected(which)
     if len(runs) > 1:
-        raise typer.BadParameter(f"{run} holds {len(runs)} runs: name one of them")
+        raise typer.BadParameter(f"{len(runs)} runs are meant: name one folder, or add filters")
     events = write_trace(runs[0], output)
     typer.echo(f"{events} events: {output}; open it in https://ui.perfetto.dev")

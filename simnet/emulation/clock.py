@@ -33,7 +33,7 @@ class RealTimeClock(Clock):
         """Seconds since the start, now."""
         return time.monotonic() - self.started
 
-    def inject(self, action: Callable[[], None]) -> None:
+    def inject(self, action: Callable[[], object]) -> None:
         """Do something now that no event of the clock has brought about, and let its events follow."""
         try:
             self._catch_up()

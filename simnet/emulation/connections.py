@@ -52,7 +52,8 @@ class Connections:
         return int(self._listener.getsockname()[1])
 
     async def connect(self, peers: Mapping[str, Address]) -> None:
-        """Connect to every peer; raises `OSError` where one does not answer."""
+        """Connect to every peer, one that was gone too; raises `OSError` where one does not answer."""
+        self._gone.difference_update(peers)
         await asyncio.gather(*(self._connect(peer, address) for peer, address in peers.items()))
 
     def send(self, host: str, frame: Frame, sent: Callable[[], None]) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
+import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -11,11 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from simnet.emulation.driver import EmulationError
+from simnet.emulation.meetings import Meetings, Report
+from simnet.faults.churn import Churn, Switch
+from simnet.runtime.placement import Placed, members_by_role
 from simnet.runtime.world import Progress
 from simnet.scenario import StopConfig
 
 START_SECONDS = 0.2
 """So long after the last host is ready the run begins: by then all have been told."""
+REST_SECONDS = 1.0
+"""After a crash frames are missing, so that nothing can be told from how many have arrived: all is over when
+nobody has done anything for so long."""
 PATIENCE_SECONDS = 60.0
 """How long hosts may take to be ready, or to write down what happened."""
 
@@ -26,10 +34,14 @@ class EmulatedDeadlock(EmulationError):
 
 @dataclass
 class _Host:
+    """A host's process, as the driver knows it."""
+
     name: str
     writer: asyncio.StreamWriter
     port: int
+    pid: int
     connected: bool = False
+    started: bool = False
     standing: dict[str, Any] = field(default_factory=dict)
     finished: dict[str, Any] | None = None
     waiting: list[str] | None = None
@@ -37,6 +49,16 @@ class _Host:
     def tell(self, **news: Any) -> None:
         if not self.writer.is_closing():
             self.writer.write(json.dumps(news).encode() + b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A host was killed, or started again."""
+
+    time: float
+    node: str
+    event: str
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +71,43 @@ class Course:
     """When the last thing happened."""
     steps: int
     """Of all workers together."""
+    bytes_sent: float
+    """By all, those that were killed as well."""
     hosts: Mapping[str, dict[str, Any]]
-    """What each host counted, by its name; one that crashed is missing."""
+    """What each host counted, by its name; one that is down at the end is missing."""
+    faults: Sequence[Fault]
+    aborted: str
+    """Who gave up, when and why, if the method ended the run itself."""
 
 
 class Coordinator:
     """Takes the hosts through one run.
 
     Args:
+        placed: Every node and its host.
         addresses: Of every host.
         stop: When the run ends.
         budget: Steps of all workers together after which nothing new begins; None: no such limit.
         workers: How many nodes take steps.
         buffers: Bytes that a connection's sender may have in the kernel; None: the kernel's choice.
+        churn: Which hosts are killed and started again when.
+        again: Has a host's process started once more: its nodes' incarnation, steps and batches.
+        said: Gives the last of what hosts said on their error output.
         begin: Called when all hosts are ready, right before the start; gives the start's instant.
         watch: Called with where the run stands.
     """
 
     def __init__(
         self,
+        placed: Sequence[Placed],
         addresses: Mapping[str, str],
         stop: StopConfig,
         budget: int | None,
         workers: int,
         buffers: Callable[[str, str], int | None],
+        churn: Churn | None,
+        again: Callable[[str, dict[str, list[int]]], None],
+        said: Callable[[], str],
         begin: Callable[[], float] | None = None,
         watch: Callable[[Progress], None] | None = None,
     ) -> None:
@@ -81,79 +116,160 @@ class Coordinator:
         self._budget = inf if budget is None else budget
         self._workers = workers
         self._buffers = buffers
+        self._churn = churn
+        self._again = again
+        self._said = said
         self._begin = begin
         self._watch = watch
+        self._nodes: dict[str, list[str]] = {}
+        for one in placed:
+            self._nodes.setdefault(one.host, []).append(one.name)
+        self._host_of = {one.name: one.host for one in placed}
         self._hosts: dict[str, _Host] = {}
-        self._crashed: set[str] = set()
+        self._incarnations = dict.fromkeys(addresses, 0)
+        self._down: dict[str, set[int]] = {}  # hosts that were killed, and why
+        self._before: dict[str, dict[str, Any]] = {}  # the standings of processes that were killed
         self._changed = asyncio.Event()
+        self._rested_since = inf
         self._failure: str | None = None
         self._started = inf
         self._steps_told = 0
+        self._switching = False
         self._finished = False
+        self._aborted = ""
+        self._faults: list[Fault] = []
+        loop = asyncio.get_running_loop()
+        self._meetings = Meetings(members_by_role(placed), self._tell_node, loop.call_later)
 
     async def serve(self, path: Path) -> None:
         """Listen for the hosts on a Unix socket."""
         self._server = await asyncio.start_unix_server(self._host_comes, path, limit=1 << 20)
 
     def failed(self, why: str) -> None:
-        """Something outside went wrong: the run cannot go on."""
+        """Something went wrong: the run cannot go on."""
         self._failure = self._failure or why
         self._changed.set()
 
-    def processes_ended(self, status: int, said: str) -> None:
+    def processes_ended(self, status: int) -> None:
         """All hosts' processes have ended; a status other than 0 is that of one that failed."""
         if status and not self._finished:
-            self.failed(f"the hosts' processes ended:\n{said}")
+            self.failed(f"the hosts' processes ended:\n{self._said()}")
 
     def close(self) -> None:
         """Hang up: hosts that still run end."""
+        self._finished = True
         self._server.close()
         for host in self._hosts.values():
             host.writer.close()
-
-    def crashed(self, host: str) -> None:
-        """A host was killed on purpose: that it is silent now is no failure."""
-        self._crashed.add(host)
-        self._changed.set()
 
     async def run(self) -> Course:
         """From the hosts' first words to their last. Raises :class:`EmulationError` where one fails."""
         await self._until(lambda: len(self._hosts) == len(self._addresses), "to come up", PATIENCE_SECONDS)
         for host in self._hosts.values():
-            others = [other for other in self._hosts.values() if other is not host]
-            host.tell(
-                peers={
-                    other.name: (
-                        self._addresses[other.name],
-                        other.port,
-                        self._buffers(host.name, other.name),
-                    )
-                    for other in others
-                }
-            )
+            host.tell(peers=self._peers_of(host))
         await self._until(
             lambda: all(host.connected for host in self._hosts.values()), "to connect", PATIENCE_SECONDS
         )
         self._started = time.monotonic() + START_SECONDS if self._begin is None else self._begin()
         for host in self._hosts.values():
+            host.started = True
             host.tell(start=self._started)
+        churning = asyncio.ensure_future(self._follow(self._churn)) if self._churn is not None else None
         limit = inf if self._stop.time is None else self._started + self._stop.time - time.monotonic()
         await self._until(self._over, None, limit)
-        ended = min(self._seconds(), inf if self._stop.time is None else self._stop.time)
-        if not self._is_over():
-            ended = self._stop.time or ended
-        for host in self._alive():
+        if churning is not None:
+            churning.cancel()
+        most = inf if self._stop.time is None else self._stop.time
+        ended = min(self._seconds(), most) if self._is_over() else most
+        self._finished = True
+        for host in self._up():
             host.tell(stop=ended)
         await self._until(
-            lambda: all(host.finished is not None for host in self._alive()),
+            lambda: all(host.finished is not None for host in self._up()),
             "to write down what happened",
             PATIENCE_SECONDS,
         )
-        self._finished = True
-        counted = {host.name: host.finished for host in self._hosts.values() if host.finished is not None}
-        return Course(self._started, ended, self._steps(), counted)
+        counted = {host.name: host.finished for host in self._up() if host.finished is not None}
+        sent = self._total("bytes")
+        return Course(self._started, ended, self._steps(), sent, counted, self._faults, self._aborted)
 
-    # -- the inside -----------------------------------------------------------------------------------
+    # -- churn ----------------------------------------------------------------------------------------
+
+    async def _follow(self, churn: Churn) -> None:
+        """Kill and start hosts as was drawn, at its times."""
+        for switch in churn.switches():
+            wait = self._started + switch.time - time.monotonic()
+            self._switching = switch.time < inf
+            if wait > 0:
+                await asyncio.sleep(wait)
+            for host in switch.hosts:
+                if host in self._nodes:
+                    self._switch(host, switch)
+        self._switching = False
+        self._changed.set()
+
+    def _switch(self, host: str, switch: Switch) -> None:
+        reasons = self._down.setdefault(host, set())
+        was_down = bool(reasons)
+        if switch.down:
+            reasons.add(switch.reason)
+        else:
+            reasons.discard(switch.reason)
+        if reasons and not was_down:
+            self._kill(host, switch.cause)
+        elif was_down and not reasons:
+            self._start_again(host, switch.cause)
+        if not reasons:
+            del self._down[host]
+        self._changed.set()
+
+    def _kill(self, name: str, cause: str) -> None:
+        host = self._hosts.pop(name, None)
+        if host is None:  # it is on its way up
+            self.failed(f"{name} was to be killed before it had started again")
+            return
+        os.kill(host.pid, signal.SIGKILL)
+        self._before[name] = host.standing
+        for node in self._nodes[name]:
+            self._faults.append(Fault(self._now, node, "down", cause))
+            self._meetings.down(node)
+
+    def _start_again(self, name: str, cause: str) -> None:
+        self._incarnations[name] += 1
+        stood = self._before[name].get("nodes", {})
+        past = {
+            node: [self._incarnations[name], *(stood[node][3:] if node in stood else (0, 0))]
+            for node in self._nodes[name]
+        }
+        self._again(name, past)
+        for node in self._nodes[name]:
+            self._faults.append(Fault(self._now, node, "up", cause))
+            self._meetings.up(node)
+
+    def _is_back(self, host: _Host) -> None:
+        """A host that was killed has connected to the others: they connect to it, and it begins."""
+        host.started = True
+        host.tell(start=self._started)
+        for other in self._up():
+            if other is not host:
+                other.tell(back={host.name: self._address(other, host)})
+
+    @property
+    def _now(self) -> float:
+        return max(0.0, time.monotonic() - self._started)
+
+    # -- what hosts say -------------------------------------------------------------------------------
+
+    def _peers_of(self, host: _Host) -> dict[str, Any]:
+        return {other.name: self._address(host, other) for other in self._hosts.values() if other is not host}
+
+    def _address(self, host: _Host, other: _Host) -> tuple[str, int, int | None]:
+        return self._addresses[other.name], other.port, self._buffers(host.name, other.name)
+
+    def _tell_node(self, node: str, news: dict[str, Any]) -> None:
+        host = self._hosts.get(self._host_of[node])
+        if host is not None:
+            host.tell(**news)
 
     async def _host_comes(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.CancelledError):  # the run is over, and a host has not closed its end yet
@@ -161,95 +277,136 @@ class Coordinator:
 
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host: _Host | None = None
-        while line := await reader.readline():
-            news = json.loads(line)
-            if "host" in news:
-                host = self._hosts[news["host"]] = _Host(news["host"], writer, news["port"])
-            assert host is not None, "a host says its name first"
-            if "connected" in news:
-                host.connected = True
-            if "error" in news:
-                self.failed(f"{host.name}: {news['error']}\n{news['trace']}")
-            if "waiting" in news:
-                host.waiting = news["waiting"]
-            if "finished" in news:
-                host.finished = news["finished"]
-            if "idle" in news:
-                host.standing, host.waiting = news, None
-            self._changed.set()
-        if host is not None and host.finished is None and host.name not in self._crashed:
-            self.failed(f"the process of {host.name} ended before the run did")
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                news = json.loads(line)
+                if "host" in news:
+                    name = news["host"]
+                    host = self._hosts[name] = _Host(name, writer, news["port"], news["pid"])
+                    if name in self._before:
+                        host.tell(peers=self._peers_of(host))
+                assert host is not None, "a host says its name first"
+                if self._hosts.get(host.name) is host:
+                    self._heard(host, news)
+                self._changed.set()
+        if host is not None and host.finished is None and self._hosts.get(host.name) is host:
+            await asyncio.sleep(0.2)  # its last words come by another way
+            self.failed(f"the process of {host.name} ended before the run did:\n{self._said()}")
+
+    def _heard(self, host: _Host, news: dict[str, Any]) -> None:
+        if "connected" in news:
+            host.connected = True
+            if host.name in self._before:
+                self._is_back(host)
+        if "error" in news:
+            self.failed(f"{host.name}: {news['error']}\n{news['trace']}")
+        if "aborted" in news:
+            self._aborted = self._aborted or news["aborted"]
+        if "waiting" in news:
+            host.waiting = news["waiting"]
+        if "finished" in news:
+            host.finished = news["finished"]
+        if "regroup" in news:
+            report, quorum = _report(news["standing"]), news["quorum"]
+            self._meetings.comes(news["regroup"], report, quorum, news["deadline"])
+        if "ended" in news:
+            self._meetings.ended(news["ended"], _report(news["standing"]))
+        if "idle" in news:
+            host.standing, host.waiting = news, None
+            for node, stands in news["nodes"].items():
+                self._meetings.stands(node, _report(stands))
 
     async def _until(self, holds: Callable[[], bool], what: str | None, seconds: float) -> None:
         """Wait until something holds; raises `EmulationError` after too long, if `what` says for what."""
-        deadline = asyncio.get_running_loop().time() + seconds
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
         while True:
             if self._failure is not None:
                 raise EmulationError(self._failure)
             if holds():
                 return
             self._changed.clear()
-            left = deadline - asyncio.get_running_loop().time()
-            try:
-                if left <= 0:
-                    raise TimeoutError
-                await asyncio.wait_for(self._changed.wait(), None if left == inf else left)
-            except TimeoutError:
+            left = deadline - loop.time()
+            if left <= 0:
                 if what is None:
                     return
                 silent = [name for name in self._addresses if name not in self._hosts]
                 raise EmulationError(
                     f"waited {seconds:g} s in vain for hosts {what}"
                     + (f": nothing was heard of {', '.join(silent)}" if silent else "")
-                ) from None
+                )
+            wait = min(left, max(0.01, self._rested_since + REST_SECONDS - loop.time()))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), None if wait == inf else wait)
 
-    def _alive(self) -> list[_Host]:
-        return [host for host in self._hosts.values() if host.name not in self._crashed]
+    # -- whether all is over --------------------------------------------------------------------------
+
+    def _up(self) -> list[_Host]:
+        return list(self._hosts.values())
+
+    def _total(self, what: str) -> float:
+        """Over all hosts; of those that are down or have only just come back, as of when they were killed."""
+        standings = self._before | {host.name: host.standing for host in self._up() if host.standing}
+        return sum(float(standing.get(what, 0.0)) for standing in standings.values())
 
     def _steps(self) -> int:
-        return sum(host.standing.get("steps", 0) for host in self._hosts.values())
+        return int(self._total("steps"))
 
     def _seconds(self) -> float:
-        return max((host.standing.get("active", 0.0) for host in self._hosts.values()), default=0.0)
+        return max((host.standing.get("active", 0.0) for host in self._up()), default=0.0)
 
     def _over(self) -> bool:
         steps = self._steps()
         if steps != self._steps_told:
             self._steps_told = steps
-            for host in self._alive():
+            for host in self._up():
                 host.tell(steps=steps)
         if self._watch is not None:
-            seconds = max(0.0, time.monotonic() - self._started)
-            sent = sum(host.standing.get("bytes", 0.0) for host in self._hosts.values())
-            self._watch(Progress(seconds, steps / self._workers, steps, sent, inf))
+            self._watch(Progress(self._now, steps / self._workers, steps, self._total("bytes"), inf))
         return self._is_over()
 
     def _is_over(self) -> bool:
         """Whether nothing can happen any more, or enough bytes were sent. Raises for a deadlock."""
-        standings = [host.standing for host in self._alive()]
-        if not all(standings):
-            return False
-        if self._stop.bytes is not None and sum(one["bytes"] for one in standings) >= self._stop.bytes:
+        if self._aborted:
             return True
-        at_rest = all(one["idle"] for one in standings)
-        under_way = sum(one["sent"] for one in standings) != sum(one["received"] for one in standings)
-        if not at_rest or (under_way and not self._crashed):
+        standings = [host.standing for host in self._up()]
+        if not all(standings) or not all(host.started for host in self._up()):
             return False
-        if all(one["done"] for one in standings) or self._steps() >= self._budget:
+        if self._stop.bytes is not None and self._total("bytes") >= self._stop.bytes:
             return True
-        if self._crashed or self._steps_told != self._steps():
+        if not self._at_rest(standings):
             return False
-        return self._deadlocked()
+        if self._steps() >= self._budget:
+            return True
+        if self._switching or self._steps_told != self._steps():
+            return False
+        return all(one["done"] for one in standings) or self._deadlocked()
+
+    def _at_rest(self, standings: list[dict[str, Any]]) -> bool:
+        """Whether no host computes or has a timer, and no frame is under way."""
+        now = asyncio.get_running_loop().time()
+        if not all(one["idle"] for one in standings):
+            self._rested_since = inf
+            return False
+        if not self._before:
+            return sum(one["sent"] for one in standings) == sum(one["received"] for one in standings)
+        self._rested_since = min(self._rested_since, now)
+        return now >= self._rested_since + REST_SECONDS
 
     def _deadlocked(self) -> bool:
         """Ask everybody what they wait for; once all have answered and nothing has changed, that is it."""
-        hosts = self._alive()
+        hosts = self._up()
         if any(host.waiting is None for host in hosts):
             for host in hosts:
                 host.tell(who=True)
             return False
         lines = [f"  {line}" for host in hosts for line in host.waiting or ()]
+        lines += [f"  {node} is down" for name in self._down for node in self._nodes.get(name, ())]
         raise EmulatedDeadlock(
             f"nothing can happen after {self._seconds():.6g} s, but nodes have not finished:\n"
             + "\n".join(lines)
         )
+
+
+def _report(standing: Sequence[int]) -> Report:
+    return Report(standing[0], standing[1], in_view=bool(standing[2]))

@@ -6,12 +6,17 @@ from pathlib import Path
 
 def interface_drops(pid: int, interface: str) -> int:
     """Packets that an interface dropped on its way in and out; 0 if there is none of this name."""
+    return interface_counts(pid, interface)[2]
+
+
+def interface_counts(pid: int, interface: str) -> tuple[int, int, int]:
+    """Bytes and packets that an interface has sent, and what it dropped; zeros if there is none."""
     for line in Path(f"/proc/{pid}/net/dev").read_text().splitlines():
         name, _, numbers = line.partition(":")
         if name.strip() == interface:
-            counts = numbers.split()
-            return int(counts[3]) + int(counts[11])
-    return 0
+            counts = list(map(int, numbers.split()))
+            return counts[8], counts[9], counts[3] + counts[11]
+    return 0, 0, 0
 
 
 def protocol_counters(pid: int) -> Mapping[str, int]:

@@ -53,10 +53,16 @@ class DriverOptions:
     mtu: int = 1500
     queue: float | None = None
     """Seconds of its nominal rate that a link queues before it drops; None: as much as there is. (fabric)"""
+    acknowledgements_first: bool = True
+    """Whether a host's acknowledgements overtake what it has queued on its first link. On real hosts TCP
+    keeps that queue short; here it would hold whole windows, and whoever sends and receives at once would
+    wait. (fabric)"""
     congestion_control: str = "reno"
     """`net.ipv4.tcp_congestion_control` in every host. Not bbr, which loses a fifth in collectives."""
     window: int | None = None
-    """The most bytes that a connection has in flight (`tcp_wmem`, `tcp_rmem`); None: the kernel's choice."""
+    """Bytes of a connection's buffers (`tcp_wmem`, half of `tcp_rmem`). None: four times what the host's
+    longest route holds, between 128 KiB and the kernel's own 4 MiB. Larger ones fill queues for seconds, and
+    acknowledgements wait in them."""
     segmentation_offload: bool | None = None
     """Whether packets travel in trains; None: where no link loses any and queues hold a second. (fabric)"""
     realtime: bool = True

@@ -128,11 +128,15 @@ async def _through(
         there = None if driver is None else driver.hosts[host]
         addresses[host] = ("127.0.0.1", None) if there is None else (there.address, there.pid)
     coordinator = Coordinator(
+        placed,
         {host: ip for host, (ip, _) in addresses.items()},
         stop,
         None if stop.steps is None else stop.steps * len(trained),
         len(trained),
         _buffers(plan.world.topology) if driver is not None else lambda _, __: None,
+        plan.world.faults.churn,
+        lambda host, past: nursery.tell(json.dumps({"again": host, "past": past})),
+        lambda: nursery.said,
         None if driver is None else driver.start,
         watch,
     )
@@ -140,8 +144,11 @@ async def _through(
     await coordinator.serve(control)
     text, plugins = born_from(plan, folder)
     nursery.tell(Birth(text, plugins, str(control), str(folder), pace, addresses).to_json())
-    ended = asyncio.ensure_future(asyncio.to_thread(nursery.ended))
-    ended.add_done_callback(lambda _: coordinator.processes_ended(ended.result(), nursery.said))
+
+    async def watch_processes() -> None:
+        coordinator.processes_ended(await asyncio.to_thread(nursery.ended))
+
+    ended = asyncio.ensure_future(watch_processes())
     try:
         return await coordinator.run()
     finally:
@@ -178,28 +185,30 @@ def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Pa
     counts: Counter[str] = Counter()
     for told in course.hosts.values():
         counts.update(told["counts"])
-    total = {
-        key: sum(told[key] for told in course.hosts.values())
-        for key in ("bytes_sent", "bytes_received", "raw_bytes_sent")
-    }
+    received, raw = (
+        sum(told[key] for told in course.hosts.values()) for key in ("bytes_received", "raw_bytes_sent")
+    )
+    for fault in course.faults:
+        recorder.fault(fault.time, fault.node, fault.event, fault.cause)
     trained = _trained(placed)
     busy = sum(told["busy"].get(name, 0.0) for told in course.hosts.values() for name in trained)
-    final = _evaluate(plan, placed, course, folders, recorder, total["bytes_sent"])
+    final = _evaluate(plan, placed, course, folders, recorder, course.bytes_sent)
     seconds = course.seconds
     outcome = Outcome(
         virtual_seconds=seconds,
         steps=course.steps / len(trained),
         worker_steps=course.steps,
-        bytes_sent=total["bytes_sent"],
-        raw_bytes_sent=total["raw_bytes_sent"],
+        bytes_sent=course.bytes_sent,
+        raw_bytes_sent=raw,
         utilization=min(1.0, busy / (seconds * len(trained))) if seconds > 0 else 0.0,
         final=final,
         invariants={
             **counts,
-            "bytes_sent": total["bytes_sent"],
-            "bytes_received": total["bytes_received"],
-            "bytes_lost": total["bytes_sent"] - total["bytes_received"],
+            "bytes_sent": course.bytes_sent,
+            "bytes_received": received,
+            "bytes_lost": course.bytes_sent - received,
         },
+        aborted=course.aborted,
     )
     return Emulated(outcome, recorder, course)
 

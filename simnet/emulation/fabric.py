@@ -58,21 +58,30 @@ class FabricDriver(MininetHostsDriver):
             hosts[name] = EmulatedHost(name, addresses[name], INTERFACE, node.pid)
         wiring = self._wiring = wiring_of(topology, names)
         options = self.options
+        changes = wiring.changes(options.horizon)
+        windows = wiring.windows(changes)
         plan = {
             "interface": INTERFACE,
             "mtu": options.mtu,
             "overhead": options.overhead_bytes,
             "queue": options.queue,
             "trains": trains(wiring, options),
+            "acknowledgements_first": options.acknowledgements_first,
             "realtime": options.realtime,
             "seed": self.seed,
             "prefix": network.prefixlen,
-            "settings": settings(options.congestion_control, options.window),
-            "hosts": [{"address": host.address, "pid": host.pid} for host in hosts.values()],
+            "hosts": [
+                {
+                    "address": host.address,
+                    "pid": host.pid,
+                    "settings": settings(options.congestion_control, options.window or windows[host.name]),
+                }
+                for host in hosts.values()
+            ],
             "links": wiring.links(),
             "ways": wiring.descriptions(),
             "routes": wiring.routes(),
-            "changes": wiring.changes(options.horizon),
+            "changes": changes,
             "horizon": options.horizon,
         }
         self._wire = processes.start(
@@ -154,6 +163,8 @@ class FabricDriver(MininetHostsDriver):
                 said = wire.stderr.read().decode(errors="replace").strip()
                 raise EmulationError(f"the fabric process ended (exit code {wire.wait()})\n{said}")
         answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise EmulationError(answer["error"])
         return answer
 
     def _before_down(self) -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ from safetensors.torch import save_file
 from simnet.compute import Engine, TimingEngine
 from simnet.emulation.clock import RealTimeClock
 from simnet.emulation.connections import Address, Connections
-from simnet.emulation.host_run import HostRun
+from simnet.emulation.host_run import HostRun, Past
 from simnet.emulation.node import Pace
 from simnet.results import Recorder
+from simnet.runtime.node import Aborted
 from simnet.runtime.placement import placements
 from simnet.runtime.world import Method, World
 
@@ -37,6 +40,8 @@ class HostTask:
     """Path of the driver's Unix socket: it is in the file system, so namespaces of networks share it."""
     folder: Path
     """Where its results go."""
+    past: Mapping[str, Past]
+    """How far its nodes had come when its last process was killed; empty for the first."""
 
 
 class Control:
@@ -50,7 +55,11 @@ class Control:
         """Send news; the same news again is none."""
         if news != self._last:
             self._last = news
-            self._writer.write(json.dumps(news).encode() + b"\n")
+            self.say(news)
+
+    def say(self, words: dict[str, Any]) -> None:
+        """Send a line."""
+        self._writer.write(json.dumps(words).encode() + b"\n")
 
     async def told(self) -> dict[str, Any]:
         """The next line; raises `EOFError` when the driver is gone."""
@@ -90,29 +99,34 @@ async def _main(task: HostTask) -> None:
         task.host,
         task.pace,
         control.tell,
+        control.say,
+        task.past,
     )
     try:
-        control.tell({"host": task.host, "port": await wire.listen(task.ip)})
+        control.say({"host": task.host, "port": await wire.listen(task.ip), "pid": os.getpid()})
         await wire.connect(_addresses((await control.told())["peers"]))
-        control.tell({"connected": True})
+        control.say({"connected": True})
         clock.started = float((await control.told())["start"])
         await asyncio.sleep(max(0.0, -clock.real_now))
         over = asyncio.Event()
-        listening = asyncio.ensure_future(_listen(control, run, over))
+        listening = asyncio.ensure_future(_listen(control, run, wire, over))
         try:
             await run.run(over)
+        except Aborted as aborted:
+            control.say({"aborted": str(aborted)})
+            await over.wait()
         except Exception as error:
-            control.tell({"error": _plain(error), "trace": traceback.format_exc()})
+            control.say({"error": _plain(error), "trace": traceback.format_exc()})
         listening.cancel()
         _write(task.folder, run, recorder)
-        control.tell({"finished": _totals(run)})
+        control.say({"finished": _totals(run)})
         await writer.drain()
     finally:
         wire.close()
         writer.close()
 
 
-async def _listen(control: Control, run: HostRun, over: asyncio.Event) -> None:
+async def _listen(control: Control, run: HostRun, wire: Connections, over: asyncio.Event) -> None:
     """Do what the driver says while the run goes on."""
     try:
         while True:
@@ -120,7 +134,13 @@ async def _listen(control: Control, run: HostRun, over: asyncio.Event) -> None:
             if "steps" in news:
                 run.steps_everywhere(news["steps"])
             if "who" in news:
-                control.tell({"waiting": run.waiting()})
+                control.say({"waiting": run.waiting()})
+            if "ask" in news or "view" in news or "no_view" in news:
+                run.env.inject(partial(run.views.told, news))
+            if "back" in news:
+                await wire.connect(_addresses(news["back"]))
+                for host in news["back"]:
+                    run.back(host)
             if "stop" in news:
                 run.ended = news["stop"]
                 over.set()

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from math import ceil, inf
 from typing import Any, TypeVar
@@ -18,9 +19,9 @@ from simnet.emulation.clock import RealTimeClock
 from simnet.emulation.connections import Connections
 from simnet.emulation.frames import Arrival, pack
 from simnet.emulation.node import EmulatedNode, EmulatedStage, Pace
+from simnet.emulation.peers import HostFailures, HostViews
 from simnet.results import Recorder
 from simnet.runtime.collectives import Collectives, SteppedRings
-from simnet.runtime.failures import Failures
 from simnet.runtime.node import Encoded, Message
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.placement import Placed, members_by_role
@@ -31,6 +32,16 @@ from simnet.runtime.world import Method, World
 from simnet.streams import Streams
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """How far a node had come when its process was killed."""
+
+    incarnation: int
+    """Of the node that begins now."""
+    steps: int
+    batches_drawn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,9 @@ class HostRun:
         placed: Where every node of the run is.
         host: This host.
         pace: Whether computations take their real time or that of the scenario's device.
-        tell: Called with news for the driver.
+        tell: Called with news for the driver; the same news again is none.
+        say: Called with what the driver is to hear each time.
+        past: How far each of this host's nodes had come when its process was killed, if it was.
     """
 
     def __init__(
@@ -73,6 +86,8 @@ class HostRun:
         host: str,
         pace: Pace,
         tell: Callable[[dict[str, Any]], None],
+        say: Callable[[dict[str, Any]], None],
+        past: Mapping[str, Past],
     ) -> None:
         self.scenario = world.scenario
         self.topology = world.topology
@@ -92,11 +107,15 @@ class HostRun:
         self.hosts = {one.name: one.host for one in placed}
         self.members = members_by_role(placed)
         self.rings = SteppedRings()
-        self.failures = Failures(self, world.scenario.network.detection_timeout)  # type: ignore[arg-type]
+        self.faults = world.faults
+        self.checkpoints = None
+        self.failures = HostFailures(self, world.scenario.network.detection_timeout)
+        self.views = HostViews(self)
         self._method = method
         self._wire = wire
         self._host = host
         self._tell = tell
+        self.say = say
         self._stop = world.scenario.stop
         self._stop_time = inf if self._stop.time is None else self._stop.time
         self._tasks: dict[SimulatedTask[Any], None] = {}
@@ -113,6 +132,10 @@ class HostRun:
         self.snapshots: list[Snapshot] = []
         self._next_snapshot = dict.fromkeys(self.hosts, 1)
         self.nodes = {one.name: self._made(one) for one in placed if one.host == host}
+        for name, before in past.items():
+            self.nodes[name].resumes(before)
+            self._steps[name] = before.steps
+            self.own_steps += before.steps
         self.collectives = Collectives(
             world.scenario.network, world.topology, self.hosts, world.cost.charged_bytes, self.rings
         )
@@ -155,7 +178,11 @@ class HostRun:
     def _begin(self) -> None:
         roles = self._method.roles()
         for name, node in self.nodes.items():
-            self.mains[name] = self.start(roles[node.role](node), name)
+            main = self.mains[name] = self.start(roles[node.role](node), name)
+            main.event.callbacks.append(self._ended(name))
+
+    def _ended(self, name: str) -> Callable[[simpy.Event], None]:
+        return lambda _: self.views.ended(name)
 
     def _close(self) -> None:
         for node in self.nodes.values():
@@ -182,6 +209,7 @@ class HostRun:
                 "received": self.frames_received,
                 "bytes": self.bytes_sent,
                 "active": self._active,
+                "nodes": {name: node.standing for name, node in self.nodes.items()},
             }
         )
 
@@ -353,9 +381,16 @@ class HostRun:
 
     def lost(self, host: str) -> None:
         """A host's connections ended."""
-        for name, where in self.hosts.items():
-            if where == host:
-                self.env.inject(lambda name=name: self.failures.fail(name))  # type: ignore[misc]
+        for name in self._nodes_on(host):
+            self.env.inject(partial(self.failures.gone, name))
+
+    def back(self, host: str) -> None:
+        """A host that was lost can be reached again."""
+        for name in self._nodes_on(host):
+            self.env.inject(partial(self.failures.back, name))
+
+    def _nodes_on(self, host: str) -> list[str]:
+        return [name for name, where in self.hosts.items() if where == host]
 
     # -- models on the way ----------------------------------------------------------------------------
 

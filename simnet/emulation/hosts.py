@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from simnet.emulation import processes
+from simnet.emulation.driver import EmulationError
 
 if TYPE_CHECKING:
     from mininet.net import Mininet
@@ -28,14 +29,62 @@ def host_class(mark: str) -> type[Any]:
     """Mininet's `Host` whose shell dies with this thread and bears the emulation's mark."""
     from mininet.node import Host
 
-    class MarkedHost(Host):  # type: ignore[misc]
-        """A network namespace with a shell in it."""
+    return _marked(Host, mark)
+
+
+def bridge_class(mark: str) -> type[Any]:
+    """Mininet's `LinuxBridge` in a namespace of its own, made with `ip` instead of `brctl`."""
+    from mininet.nodelib import LinuxBridge
+
+    class Bridge(LinuxBridge):
+        """A switch that forwards at once: it knows no spanning tree, so its network must be a tree."""
+
+        controlIntf = None  # noqa: N815 - Mininet's name
+
+        @classmethod
+        def setup(cls) -> None:
+            """Nothing is asked of this machine: `doctor` has."""
+
+        def start(self, _controllers: object) -> None:
+            """Join the interfaces."""
+            self.cmd("ip link add bridge0 type bridge")
+            for interface in self.intfNames():
+                if interface != "lo":
+                    self.cmd(f"ip link set {interface} master bridge0 up")
+            self.cmd("ip link set bridge0 up")
+
+        def stop(self, deleteIntfs: bool = True) -> None:  # noqa: N803 - Mininet's name
+            """Nothing: it is gone with its namespace."""
+
+    return _marked(Bridge, mark)
+
+
+def _marked(kind: type[Any], mark: str) -> type[Any]:
+    class Marked(kind):
+        """A Mininet node whose shell dies with this thread and bears the emulation's mark."""
 
         def _popen(self, command: list[str], **options: Any) -> "subprocess.Popen[Any]":
             # mnexec -d makes the session: before it, this process must not lead a group.
             return processes.start(command, mark, session=False, **options)
 
-    return MarkedHost
+    return Marked
+
+
+def shaped_interface() -> type[Any]:
+    """Mininet's `TCIntf`, which raises `EmulationError` where `tc` refuses."""
+    from mininet.link import TCIntf
+
+    class Shaped(TCIntf):
+        """An interface with a rate."""
+
+        def tc(self, cmd: str, tc: str = "tc") -> str:
+            """Run one command of `tc`; its advice on HTB's quantum does not matter for one class."""
+            said: str = super().tc(cmd, tc)
+            if " qdisc show " not in cmd and said and "quantum of class" not in said:
+                raise EmulationError(f"{cmd % (tc, self.name)}: {said.strip()}")
+            return said if " qdisc show " in cmd else ""
+
+    return Shaped
 
 
 def attach(host: Any, interface: str, address: str, prefix: int) -> None:

@@ -56,21 +56,19 @@ def _enter(descriptor: int) -> None:
         raise OSError(error, f"setns: {os.strerror(error)}")
 
 
-def settings(congestion_control: str, window: int | None) -> dict[str, str]:
+def settings(congestion_control: str, window: int) -> dict[str, str]:
     """What hosts have under `/proc/sys/net`, so that transfers neither depend on what came before nor on
     this machine's defaults."""
-    chosen = {
+    return {
         "ipv6/conf/all/disable_ipv6": "1",
         "ipv6/conf/default/disable_ipv6": "1",
         "ipv4/tcp_congestion_control": congestion_control,
         "ipv4/tcp_slow_start_after_idle": "0",
         "ipv4/tcp_no_metrics_save": "1",
-    }
-    if window is not None:
+        "ipv4/tcp_wmem": f"4096 {min(window, 16384)} {window}",
         # Half of a receive buffer is for the kernel's own bookkeeping.
-        chosen["ipv4/tcp_wmem"] = f"4096 {min(window, 16384)} {window}"
-        chosen["ipv4/tcp_rmem"] = f"4096 {min(2 * window, 131072)} {2 * window}"
-    return chosen
+        "ipv4/tcp_rmem": f"4096 {min(2 * window, 131072)} {2 * window}",
+    }
 
 
 def apply_settings(chosen: Mapping[str, str]) -> None:
@@ -79,11 +77,11 @@ def apply_settings(chosen: Mapping[str, str]) -> None:
     Raises `OSError` that names the setting where the kernel refuses one.
     """
     for key, value in chosen.items():
+        file = Path("/proc/sys/net", key)
+        if key.startswith("ipv6/") and not file.exists():
+            continue
         try:
-            Path("/proc/sys/net", key).write_text(value)
-        except FileNotFoundError:
-            if not key.startswith("ipv6/"):
-                raise
+            file.write_text(value)
         except OSError as error:
             raise OSError(error.errno, f"net.{key.replace('/', '.')} = {value}: {error.strerror}") from None
 

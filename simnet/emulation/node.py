@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
-from simnet.runtime.node import Cancelled, OnLayer, PeerLost, Task
+from simnet.runtime.node import OnLayer, PeerLost, Task
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.simulated_stage import SimulatedStage
 
 if TYPE_CHECKING:
-    from simnet.emulation.host_run import HostRun
+    from simnet.emulation.host_run import HostRun, Past
 
 Pace = Literal["real", "paced"]
 """real: a computation takes what it takes; paced: at least what the scenario's device profile says."""
@@ -30,6 +30,16 @@ class EmulatedNode(SimulatedNode):
     def neighbors(self) -> tuple[str, ...]:
         near = set(self._run.topology.neighbors(self.host))
         return tuple(peer for peer in self.peers if self._run.hosts[peer] in near)
+
+    @property
+    def standing(self) -> list[int]:
+        """Where it is, for the driver: the epoch of its view, its version, whether it is in that view, its
+        steps, and the batches that it has drawn."""
+        return [self.view.epoch, self.version, int(self.in_view), self.steps, self.batches_drawn]
+
+    def resumes(self, past: "Past") -> None:
+        """It begins anew after its process was killed: with the model of the run's start."""
+        self.incarnation, self.steps, self.batches_drawn = past.incarnation, past.steps, past.batches_drawn
 
     # -- computation ----------------------------------------------------------------------------------
 
@@ -68,10 +78,12 @@ class EmulatedNode(SimulatedNode):
         finally:
             self.stop_computing()
 
-    async def _layer_by_layer(self, name: str, job: Any, on_layer: OnLayer, steps: int = 0) -> Any:
+    async def _layer_by_layer(
+        self, name: str, job: Any, on_layer: OnLayer, first: int, steps: int = 0
+    ) -> Any:
         if self._run.pace == "paced":
             self._run.begin(job)
-            return await super()._layer_by_layer(name, job, on_layer, steps)
+            return await super()._layer_by_layer(name, job, on_layer, first, steps)
         # Real layers leave a real backward pass too close together to tell them apart: all at its end.
         result = await self._finish(name, job, None, gradients=steps or 1, steps=steps)
         vector = result.params if steps else result.vector
@@ -88,15 +100,12 @@ class EmulatedNode(SimulatedNode):
 
     async def send(self, to: str, payload: Any, tag: Hashable = "") -> None:
         failures = self._run.failures
-        if failures.is_noticed(to):
+        if failures.is_lost(self.id, to):
             raise PeerLost(to)
         if failures.is_down(to):
             await self.wait(self._env.event(), f"{to} to be noticed as lost", to)
         left = self._run.post_frame(self, to, payload, tag)
-        try:
-            await self.wait(left, f"its message to {to} to leave", to)
-        except (Cancelled, PeerLost):
-            raise  # what the kernel has, or waits to have, is sent all the same
+        await self.wait(left, f"its message to {to} to leave", to)  # given up, it is sent all the same
 
 
 class EmulatedStage(EmulatedNode, SimulatedStage):

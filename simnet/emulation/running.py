@@ -131,11 +131,12 @@ class MininetHostsDriver(Driver):
     def _add_hosts(self, names: Iterable[str], **options: Any) -> None:
         """Make Mininet hosts of these names, without addresses, and write down what they are."""
         kind = mininet_hosts.host_class(self.state.mark)
-        made = []
-        for name in names:
-            self._nodes[name] = node = self._network.addHost(name, cls=kind, ip=None, **options)
-            made.append(known(node.pid, f"shell of {name}"))
-        self._state = self.state.grown(*made)
+        made = {name: self._network.addHost(name, cls=kind, ip=None, **options) for name in names}
+        self._nodes.update(made)
+        self._remember_shells(made.values())
+
+    def _remember_shells(self, nodes: Iterable[Any]) -> None:
+        self._state = self.state.grown(*(known(node.pid, f"shell of {node.name}") for node in nodes))
 
     def _remember(self, process: "subprocess.Popen[Any]", what: str) -> None:
         with suppress(ProcessLookupError):  # it has ended already

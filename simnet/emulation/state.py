@@ -76,6 +76,8 @@ def state_folder() -> Path:
                 return folder
     folder = Path(tempfile.gettempdir()) / f"simnet-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.lstat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to someone else")
     return folder
 
 

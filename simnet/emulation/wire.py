@@ -5,7 +5,6 @@ line each, and ends at the end of its input. It holds a TUN device in the namesp
 of it is left when it ends.
 """
 
-import ctypes
 import gc
 import json
 import os
@@ -15,12 +14,13 @@ import time
 from bisect import insort
 from heapq import heappop, heappush
 from ipaddress import IPv4Address, IPv4Interface
-from math import inf
+from math import ceil, inf
 from random import Random
 from typing import Any
 
 from simnet.emulation import namespaces
 from simnet.emulation.lateness import Lateness
+from simnet.emulation.promptness import Timer, ask_for_realtime
 from simnet.emulation.queues import Link, Path, Train, Way, jitter_of
 
 _HEADER = 10
@@ -30,38 +30,11 @@ _READS = 16
 """Packets that are read from one host before others have their turn."""
 _TURN = 64
 """Packets that move on before hosts are looked at again."""
-_PR_SET_TIMERSLACK = 29
-_MCL_CURRENT_AND_FUTURE = 3
-_TFD_TIMER_ABSTIME = 1
-_libc = ctypes.CDLL(None, use_errno=True)
+_EVENTS = 64
+_BUSY, _GRAIN = 0.3, 5e-5
+"""Above this part of a core the fabric wakes up at most every 50 us: setting a timer is dear."""
+_TCP, _ACK, _LARGEST_ACKNOWLEDGEMENT = 6, 0x10, 120
 _monotonic = time.monotonic
-
-
-class _Timer:
-    """A timerfd on the clock of `time.monotonic()`: epoll's own timeout counts milliseconds."""
-
-    def __init__(self) -> None:
-        self.descriptor = _libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK)
-        if self.descriptor < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_create")
-        self._setting = (ctypes.c_long * 4)()
-        self._reference = ctypes.byref(self._setting)
-        self._at = inf
-
-    def ring_at(self, instant: float) -> None:
-        """Become readable at an instant; an earlier setting no longer counts."""
-        if instant == self._at:
-            return
-        self._at = instant
-        seconds = 0 if instant == inf else int(instant)
-        self._setting[2] = seconds
-        self._setting[3] = 0 if instant == inf else max(1, int((instant - seconds) * 1e9))
-        _libc.timerfd_settime(self.descriptor, _TFD_TIMER_ABSTIME, self._reference, None)
-
-    def rang(self) -> None:
-        """It has become readable, and is to be set anew."""
-        os.read(self.descriptor, 8)
-        self._at = inf
 
 
 class Wire:
@@ -70,6 +43,7 @@ class Wire:
     def __init__(self, plan: dict[str, Any]) -> None:
         self._overhead: int = plan["overhead"]
         self._trains: bool = plan["trains"]
+        self._acknowledgements_first: bool = plan["acknowledgements_first"]
         self._interface: str = plan["interface"]
         self._links = [
             Link(link["name"], link["rate"], plan["queue"], link["shared"]) for link in plan["links"]
@@ -84,7 +58,7 @@ class Wire:
         self._descriptors: list[int] = []
         for host in plan["hosts"]:
             with namespaces.inside(host["pid"]):
-                namespaces.apply_settings(plan["settings"])
+                namespaces.apply_settings(host["settings"])
                 namespaces.bring_up("lo")
                 address = IPv4Interface(f"{host['address']}/{plan['prefix']}")
                 self._descriptors.append(
@@ -99,13 +73,13 @@ class Wire:
         self._upcoming: list[tuple[float, int, str, Any, Any]] = []
         self._heap: list[tuple[float, int, Train]] = []
         self._count = 0
-        self._timer = _Timer()
+        self._timer = Timer()
         self._poll = select.epoll()
         for descriptor in (*self._descriptors, self._timer.descriptor, 0):
             self._poll.register(descriptor, select.EPOLLIN)
         os.set_blocking(0, False)
         self._input = b""
-        self.realtime = plan["realtime"] and _realtime()
+        self.realtime = plan["realtime"] and ask_for_realtime()
         self._forget()
 
     def _forget(self) -> None:
@@ -113,7 +87,7 @@ class Wire:
         self._lateness = Lateness()
         self._since, self._cpu = _monotonic(), time.process_time()
         self._second_at, self._second_cpu = self._since + 1.0, self._cpu
-        self._busiest = 0.0
+        self._busiest, self._grain = 0.0, 0.0
         self._packets, self._delivered, self._other_drops = 0, 0.0, 0
         for link in self._links:
             for lane in (link, *(link.lanes or {}).values()):
@@ -160,14 +134,15 @@ class Wire:
             else:
                 whole = segment = size + self._overhead
             path = paths[0] if len(paths) == 1 else paths[_flow(frame) % len(paths)]
-            self._pass(Train(frame, whole, segment, path, host, _monotonic()))
+            train = Train(frame, whole, segment, path, host, _monotonic())
+            self._pass(train, self._acknowledgements_first and _acknowledges(frame))
 
-    def _pass(self, train: Train) -> None:
-        """A train has reached its next link."""
+    def _pass(self, train: Train, first: bool = False) -> None:
+        """A train has reached its next link; `first`: it does not wait there."""
         link, way = train.path[train.stage]
         if link.lanes is not None and train.frame is not None:
             link = link.lane(train.frame[22:34])
-        if link.admit(train) and link.rate > 0.0:
+        if (link.slip_in(train) if first else link.admit(train)) and link.rate > 0.0:
             self._schedule(train, link, way)
 
     def _schedule(self, train: Train, link: Link, way: Way | None) -> None:
@@ -299,8 +274,10 @@ class Wire:
                 instant = heap[0][0] if heap else inf
                 if upcoming and upcoming[0][0] < instant:
                     instant = upcoming[0][0]
+                if self._grain > 0.0 and instant < inf:
+                    instant = ceil(instant / self._grain) * self._grain
                 self._timer.ring_at(instant)
-            for descriptor, _ in poll.poll(-1 if idle else 0):
+            for descriptor, _ in poll.poll(-1 if idle else 0, _EVENTS):
                 if descriptor in self._sources:
                     self._read(descriptor)
                 elif descriptor == 0:
@@ -313,6 +290,7 @@ class Wire:
         cpu = time.process_time()
         share = (cpu - self._second_cpu) / (now - self._second_at + 1.0)
         self._busiest = max(self._busiest, share)
+        self._grain = _GRAIN if share > _BUSY else 0.0
         self._second_at, self._second_cpu = now + 1.0, cpu
 
     def stats(self) -> dict[str, Any]:
@@ -345,21 +323,20 @@ class Wire:
         }
 
 
+def _acknowledges(frame: bytes) -> bool:
+    """Whether a packet is a TCP acknowledgement and nothing else."""
+    size = len(frame) - _HEADER
+    if size > _LARGEST_ACKNOWLEDGEMENT or frame[19] != _TCP:
+        return False
+    header = (frame[_HEADER] & 0xF) * 4
+    tcp = _HEADER + header
+    return frame[tcp + 13] == _ACK and size == header + (frame[tcp + 12] >> 4) * 4
+
+
 def _flow(frame: bytes) -> int:
     """A number for the connection that a packet belongs to, the same for all of its packets."""
     begin = _HEADER + (frame[_HEADER] & 0xF) * 4
     return hash(int.from_bytes(frame[begin : begin + 4], "big") * 2654435761 >> 7)
-
-
-def _realtime() -> bool:
-    """Ask to run before all else; whether that is granted."""
-    _libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    _libc.mlockall(_MCL_CURRENT_AND_FUTURE)
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    except PermissionError:
-        return False
-    return True
 
 
 def say(answer: dict[str, Any]) -> None:
@@ -375,7 +352,11 @@ def main() -> None:
         if not chunk:
             return
         line += chunk
-    wire = Wire(json.loads(line))
+    try:
+        wire = Wire(json.loads(line))
+    except OSError as error:
+        say({"error": error.strerror or str(error)})
+        return
     gc.collect()
     gc.freeze()
     gc.disable()

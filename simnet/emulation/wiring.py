@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _FLOWS = 16
 """Among how many numbers of flows routes are looked for, where equal ones are chosen per flow."""
 _MOST_CHANGES = 200_000
+_LEAST_WINDOW, _LARGEST_WINDOW = 128 * 1024, 4 * 1024 * 1024
 Hop = tuple[str, str]
 Routes = list[list[list[list[tuple[int, int]]]]]
 """Per source and target (indices of hosts) the alternatives, each a list of (link, way or -1)."""
@@ -111,6 +112,28 @@ class Wiring:
             stages.append((resources[-1], self.ways[a, b]))
         return stages
 
+    def windows(self, changes: Sequence[tuple[float, str, Any, Any]] = ()) -> dict[str, int]:
+        """The bytes that connections of each host may have in flight: four times what its longest route
+        holds.
+
+        Twice would do for a full pipe; the rest is the kernel's bookkeeping, which counts as well.
+        """
+        rates = [self.rate(resource) for resource in range(len(self.efficiencies))]
+        latencies = [self.latency(way) for way in self.ways]
+        for _, kind, which, value in changes:
+            if kind in ("rate", "latency"):
+                greatest = rates if kind == "rate" else latencies
+                greatest[which] = max(greatest[which], value)
+        windows = {}
+        for source, row in zip(self.hosts, self.routes(), strict=True):
+            most = 0.0
+            for stages, *_ in row:
+                if stages:
+                    seconds = sum(latencies[way] for _, way in stages if way >= 0)
+                    most = max(most, 2 * seconds * min(rates[link] for link, _ in stages))
+            windows[source] = int(min(max(4 * most, _LEAST_WINDOW), _LARGEST_WINDOW))
+        return windows
+
     def changes(self, horizon: float) -> list[tuple[float, str, Any, Any]]:
         """What changes from time 0 on, in order: `(time, "rate", link, bytes per second)`,
         `(time, "latency", way, seconds)` and `(time, "routes", None, routes)`.
@@ -120,16 +143,12 @@ class Wiring:
         dynamics = self.topology.dynamics
         if dynamics is None:
             return []
-        series = [
-            (
-                (time, "rate", resource, value / self.efficiencies[resource])
-                for time, value in _steps(profile, horizon)
-            )
+        series: list[Iterator[tuple[float, str, Any, Any]]] = [
+            _steps("rate", resource, profile, horizon, self.efficiencies[resource])
             for resource, profile in dynamics.capacities.items()
         ]
         series += [
-            ((time, "latency", self.ways[way], value) for time, value in _steps(profile, horizon))
-            for way, profile in dynamics.latencies.items()
+            _steps("latency", self.ways[way], profile, horizon) for way, profile in dynamics.latencies.items()
         ]
         series.append(
             (time, "routes", None, self.routes(failed))
@@ -171,10 +190,13 @@ def trains(wiring: Wiring, options: DriverOptions) -> bool:
     return long and not wiring.loses and not wiring.trembles
 
 
-def _steps(profile: Profile, horizon: float) -> Iterator[tuple[float, float]]:
+def _steps(
+    kind: str, which: int, profile: Profile, horizon: float, efficiency: float = 1.0
+) -> Iterator[tuple[float, str, Any, Any]]:
+    """The changes of one profile after time 0."""
     time = profile.next_change(0.0)
     while time <= horizon:
-        yield time, profile.at(time)
+        yield time, kind, which, profile.at(time) / efficiency
         time = profile.next_change(time)
 
 

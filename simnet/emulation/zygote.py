@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 
 from simnet.emulation.host_process import HostTask, main
+from simnet.emulation.host_run import Past
 from simnet.emulation.namespaces import enter_namespace
 from simnet.emulation.node import Pace
 from simnet.emulation.processes import die_with_parent
@@ -80,13 +82,13 @@ class Zygote:
         """Do what a line says."""
         told = json.loads(line)
         if "again" in told:
-            self._fork(told["again"])
+            self._fork(told["again"], {name: Past(*past) for name, past in told["past"].items()})
             return
         self._birth, self._status = Birth.from_json(line), 0
         folder = None if self._birth.folder is None else Path(self._birth.folder)
         (self._plan,) = plans(load_text(self._birth.scenario, folder=folder).scenarios[0].scenario)
         for host in self._birth.hosts:
-            self._fork(host)
+            self._fork(host, {})
 
     def reap(self) -> None:
         """Take leave of the processes that have ended; of the last one, tell the driver."""
@@ -95,11 +97,11 @@ class Zygote:
             if pid == 0:
                 return
             self._children.discard(pid)
-            self._status = max(self._status, int(os.waitstatus_to_exitcode(status) > 0))
+            self._status = max(self._status, int(os.waitstatus_to_exitcode(status) > 0))  # killed is below 0
             if not self._children:
                 print(json.dumps({"status": self._status}), flush=True)
 
-    def _fork(self, host: str) -> None:
+    def _fork(self, host: str, past: Mapping[str, Past]) -> None:
         assert self._birth is not None, "nothing is to be forked before a run is told"
         assert self._plan is not None, "it was built when it was told"
         parent = os.getpid()
@@ -107,7 +109,7 @@ class Zygote:
         if child == 0:
             os.close(0)
             os.dup2(2, 1)
-            os._exit(_born(self._plan, self._birth, host, parent))
+            os._exit(_born(self._plan, self._birth, host, past, parent))
         self._children.add(child)
 
 
@@ -137,7 +139,7 @@ def serve() -> None:
                     zygote.told(line)
 
 
-def _born(plan: Plan, birth: Birth, host: str, parent: int) -> int:
+def _born(plan: Plan, birth: Birth, host: str, past: Mapping[str, Past], parent: int) -> int:
     """What a forked process does."""
     signal.set_wakeup_fd(-1)
     die_with_parent(parent)
@@ -150,7 +152,9 @@ def _born(plan: Plan, birth: Birth, host: str, parent: int) -> int:
         print(f"{host}: {error}", file=sys.stderr)
         return 1
     folder = Path(birth.results, host.replace("/", "_"))
-    status = main(HostTask(plan.world, plan.method, engine, host, ip, birth.pace, birth.control, folder))
+    status = main(
+        HostTask(plan.world, plan.method, engine, host, ip, birth.pace, birth.control, folder, past)
+    )
     sys.stdout.flush()
     sys.stderr.flush()
     return status

@@ -10,7 +10,7 @@ from simnet.optim import Nesterov, OptimizerConfig
 from simnet.pipeline.boundaries import BoundaryConfig
 from simnet.pipeline.boundary import Identity
 from simnet.pipeline.stage import Stage
-from simnet.runtime.node import Algorithm, Node
+from simnet.runtime.node import Aborted, Algorithm, Node, PeerLost
 from simnet.runtime.stage_node import STAGE, StageNode
 
 Replicas = Annotated[
@@ -23,7 +23,11 @@ Replicas = Annotated[
 
 
 class PipelineMethod(Algorithm):
-    """A method whose nodes are the stages of pipelines."""
+    """A method whose nodes are the stages of pipelines.
+
+    A stage that is lost takes the state of its whole pipeline with it: microbatches under way, and versions
+    that no other stage has. So its loss ends the run (`Aborted`), which is the only policy.
+    """
 
     evaluated_role: ClassVar[str] = STAGE
     safe_points: ClassVar[Literal["common", "own", "none"]] = "none"
@@ -39,6 +43,9 @@ class PipelineMethod(Algorithm):
         description="Keep only what enters a stage, and compute its forward pass again before its backward "
         "pass: less memory, more time.",
     )
+    on_failure: Annotated[
+        Literal["abort"], Field(description="When a stage is lost the run ends: there is no other policy.")
+    ] = "abort"
     replicas: Replicas = "all-reduce"
     local_updates: PositiveInt = Field(50, description="diloco: updates between two outer steps (H).")
     outer: OptimizerConfig = Field(
@@ -64,7 +71,14 @@ class PipelineMethod(Algorithm):
 
     async def _stage(self, node: Node) -> None:
         assert isinstance(node, StageNode), "the role `stage` is played by stage nodes"
-        await self.stage(node)
+        if node.incarnation > 0:
+            raise Aborted(f"{node.id} was down until {node.now:.6g} s: what its pipeline was doing is lost")
+        try:
+            await self.stage(node)
+        except PeerLost as lost:
+            raise Aborted(
+                f"{lost.peer} went down, {node.id} noticed at {node.now:.6g} s: its pipeline cannot go on"
+            ) from None
 
     async def stage(self, node: StageNode) -> None:
         """What each stage does, from the start of the run to its end."""

@@ -69,6 +69,8 @@ class Manifest:
     """Of an aborted run: who gave up, when and why."""
     scenario: Mapping[str, Any] = field(default_factory=dict)
     """The resolved scenario as plain data, as in ``scenario.yaml``; empty where only that file has it."""
+    emulation: Mapping[str, Any] = field(default_factory=dict)
+    """Of a run on real processes: driver, pace, and how far its times may be believed; else empty."""
     prices: Mapping[str, Any] = field(default_factory=dict)
     """What nodes and links cost, where the scenario says so (see `simnet.results.costs`)."""
 
@@ -96,7 +98,7 @@ class Manifest:
             object.__setattr__(self, name, value)
         if self.utilization > 1 + 1e-9:  # sums of floats may exceed 1 by their rounding
             raise ResultsError(f"utilization is a share between 0 and 1, not {self.utilization!r}")
-        for name in ("versions", "final", "invariants", "engine_settings", "scenario", "prices"):
+        for name in ("versions", "final", "invariants", "engine_settings", "scenario", "emulation", "prices"):
             value = getattr(self, name)
             if not isinstance(value, Mapping) or not all(isinstance(key, str) and key for key in value):
                 raise ResultsError(f"{name} must be a mapping with names as keys, not {value!r}")
@@ -148,7 +150,7 @@ class Manifest:
             raise ResultsError(f"not valid JSON: {error}") from None
         if not isinstance(data, dict):
             raise ResultsError(f"a manifest is a JSON object, not a {type(data).__name__}")
-        version = data.get("schema")
+        version: Any = data.get("schema")
         data = migrated(data)  # first of all: another version has other keys
         lacking = [name for name in ("scenario", "prices") if name not in data]
         if lacking:
@@ -156,7 +158,7 @@ class Manifest:
         for name in ("final", "invariants"):
             if isinstance(data.get(name), dict):
                 data[name] = {key: _decoded(value) for key, value in data[name].items()}
-        return cls.from_mapping(data), int(version)
+        return cls.from_mapping(data), version
 
 
 def _number(name: str, value: Any) -> float:

@@ -10,12 +10,8 @@ ACCOUNTS = ("useful_seconds", "wasted_seconds", "undone_seconds", "stalled_secon
 nothing, and what all went back behind; and what checkpoints took of the device."""
 
 
-def record_accounts(nodes: Iterable[SimulatedNode], recorder: Recorder, ended: float) -> dict[str, float]:
-    """Write down the accounts of each node; gives their sums over all of them."""
-    totals = dict.fromkeys(ACCOUNTS, 0.0)
+def record_accounts(nodes: Iterable[SimulatedNode], recorder: Recorder, ended: float) -> None:
+    """Write down the accounts of each node."""
     for node in nodes:
         for name in ACCOUNTS:
-            value = float(getattr(node, name))
-            totals[name] += value
-            recorder.metric(ended, node.id, node.steps, name, value)
-    return totals
+            recorder.metric(ended, node.id, node.steps, name, float(getattr(node, name)))

@@ -31,6 +31,7 @@ class NodeState:
     batches_drawn: int
     luck: Mapping[str, Any]
     """Where `node.rng` stood."""
+    incarnation: int
     useful_seconds: float
     """Computed until then, without what turned out to be for nothing."""
 
@@ -76,7 +77,8 @@ class Checkpoints:
 
     def __init__(self, run: "SimulatedRun", config: CheckpointConfig) -> None:
         self._run = run
-        self.config = config
+        mode = run.scenario.algorithms[0].checkpoint or config.mode
+        self.config = config = config.model_copy(update={"mode": mode})
         together = config.shared_bandwidth or inf
         self.storage = Storage(run.env, config.storage_bandwidth, together)
         self._share = min(config.storage_bandwidth, together / len(run.nodes))

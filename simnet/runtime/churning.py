@@ -33,6 +33,7 @@ class Churning:
         self._reasons: dict[str, set[int]] = {}
         self._lost_memory: set[str] = set()
         self._ending: dict[str, float] = {}  # when reasons that came with a step go
+        self._alarm: Alarm | None = None
         self._switches = churn.switches()
         self._next = next(self._switches, None)
         self._steps_ahead = {host: list(reversed(entries)) for host, entries in churn.by_step.items()}
@@ -59,13 +60,16 @@ class Churning:
         host, now = self._run.nodes[node_id].host, self._run.env.now
         return max(self._churn.last_up.get(host, 0.0), self._ending.get(host, 0.0)) > now
 
+    def stop(self) -> None:
+        """The run is over."""
+        if self._alarm is not None:
+            self._alarm.call_off()
+
     def _arm(self) -> None:
         if self._next is not None:
-            Alarm(self._run.env, self._ring, self._next.time - self._run.env.now)
+            self._alarm = Alarm(self._run.env, self._ring, self._next.time - self._run.env.now)
 
     def _ring(self, _: simpy.Event) -> None:
-        if self._run.is_over:
-            return
         now = self._run.env.now
         while self._next is not None and self._next.time <= now:
             self._apply(self._next)

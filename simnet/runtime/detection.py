@@ -28,6 +28,9 @@ class Detection(Protocol):
     def begin(self) -> None:
         """The run begins."""
 
+    def stop(self) -> None:
+        """The run is over."""
+
     def seconds_until(self, node_id: str) -> float:
         """Seconds from now until it is noticed that a node that goes now is gone."""
 
@@ -50,6 +53,9 @@ class AfterTimeout:
         self._seconds = seconds
 
     def begin(self) -> None:
+        """Nothing happens."""
+
+    def stop(self) -> None:
         """Nothing happens."""
 
     def seconds_until(self, node_id: str) -> float:
@@ -91,10 +97,16 @@ class Heartbeats:
         self._misses = misses
         self.message_bytes = message_bytes
         self._last: dict[str, float] = {}
+        self._alarm: Alarm | None = None
 
     def begin(self) -> None:
         """The first beats are sent after one period."""
-        Alarm(self._run.env, self._beat, self._period)
+        self._alarm = Alarm(self._run.env, self._beat, self._period)
+
+    def stop(self) -> None:
+        """No more beats."""
+        if self._alarm is not None:
+            self._alarm.call_off()
 
     def seconds_until(self, node_id: str) -> float:
         """What is left of the missing beats' time since its last one arrived."""
@@ -123,7 +135,7 @@ class Heartbeats:
     def _beat(self, _: simpy.Event) -> None:
         run = self._run
         # Where nothing else is to come, beats alone will not make anything happen.
-        if run.env.peek() == inf or run.is_over:
+        if run.env.peek() == inf:
             return
         up = [name for name in run.nodes if run.lifecycle.is_up(name)]
         for place, name in enumerate(up):
@@ -135,7 +147,7 @@ class Heartbeats:
                 )
                 run.failures.watch(transfer, name, watcher)
                 transfer.delivered.callbacks.append(partial(self._arrived, name))
-        Alarm(run.env, self._beat, self._period)
+        self._alarm = Alarm(run.env, self._beat, self._period)
 
     def _arrived(self, name: str, _: simpy.Event) -> None:
         self._last[name] = float(self._run.env.now)

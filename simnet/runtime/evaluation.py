@@ -1,7 +1,7 @@
 """When models are evaluated, and what is recorded of them. Evaluation costs no virtual time."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import Protocol
 
@@ -44,11 +44,13 @@ class Evaluation:
         workers: Sequence[HasModel],
         evaluated: Sequence[HasModel],
         stepping: int,
+        is_up: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._engine = engine
         self._recorder = recorder
         self._workers = workers
         self._evaluated = evaluated
+        self._is_up = is_up
         self._stepping = stepping  # nodes that take steps: stages, where the models are of whole pipelines
         self._seconds = config.seconds
         self._steps = config.steps
@@ -57,6 +59,7 @@ class Evaluation:
         self._steps_passed = False
         self._ready = False
         self._last_models: list[Tensor] = []
+        self._last_names: list[str] = []
         self._last_rows: list[tuple[str, str, float]] = []
         self._last: tuple[float, int, float] | None = None
         self._staged: deque[tuple[float, list[tuple[str, int, str, float]]]] = deque()
@@ -92,16 +95,18 @@ class Evaluation:
         """Evaluate now for `moment`. What is recorded waits for :meth:`commit`: should nothing more happen,
         the run turns out to have ended before `moment`."""
         point = (moment, worker_steps, bytes_sent)
-        nodes = (*self._evaluated, *self._workers) if self._engine.has_values else ()
+        evaluated, workers = self._there(self._evaluated), self._there(self._workers)
+        nodes = (*evaluated, *workers) if self._engine.has_values else ()
         models = _sharing([node.params for node in nodes])
-        unchanged = len(models) == len(self._last_models) and all(
+        names = [node.id for node in nodes]
+        unchanged = names == self._last_names and all(
             new is old for new, old in zip(models, self._last_models, strict=True)
         )
         if unchanged and point == self._last:
             return
         if not unchanged:
-            self._last_rows = self._values(models) if models else []
-            self._last_models = models
+            self._last_rows = self._values(models, len(evaluated), workers) if models else []
+            self._last_models, self._last_names = models, names
         self._last = point
         steps = {node.id: node.steps for node in self._workers} if self._last_rows else {}
         mean_steps = worker_steps / self._stepping
@@ -126,14 +131,20 @@ class Evaluation:
         self.stage(ended, worker_steps, bytes_sent)
         self.commit(ended)
 
-    def _values(self, models: list[Tensor]) -> list[tuple[str, str, float]]:
+    def _there(self, nodes: Sequence[HasModel]) -> Sequence[HasModel]:
+        """Those that are up: nobody could be handed the models of the others. All, if none is."""
+        return [node for node in nodes if self._is_up(node.id)] or nodes
+
+    def _values(
+        self, models: list[Tensor], evaluated_count: int, workers: Sequence[HasModel]
+    ) -> list[tuple[str, str, float]]:
         """Rows (node, name, value) for the mean model, the local ones and how far they lie apart."""
-        evaluated, local = models[: len(self._evaluated)], models[len(self._evaluated) :]
+        evaluated, local = models[:evaluated_count], models[evaluated_count:]
         mean = _mean(evaluated)
         results = self._engine.evaluate([mean, *local])
         self.latest = dict(results[0])
         rows = [("", name, value) for name, value in results[0].items()]
-        for node, values in zip(self._workers, results[1:], strict=True):
+        for node, values in zip(workers, results[1:], strict=True):
             rows += [(node.id, name, value) for name, value in values.items()]
         losses = [values["loss"] for values in results[1:]]
         rows.append(("", "local_loss", sum(losses) / len(losses)))

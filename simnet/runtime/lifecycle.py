@@ -1,6 +1,6 @@
 """The lives of a run's nodes: their roles' coroutines start, end with a crash, and start anew."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 import simpy
@@ -70,13 +70,16 @@ class Lifecycle:
     def down(self, node_id: str, cause: str = "crash", *, says_so: bool = False) -> None:
         """A node goes down now; if it says so, what it is sending still leaves, and the others are told.
 
-        Raises `ValueError` for an unknown node and for one that is down.
+        Nothing happens if all have finished: the run is over. Raises `ValueError` for an unknown node and for
+        one that is down.
         """
         nodes, env = self._run.nodes, self._run.env
         if node_id not in nodes:
             raise ValueError(f"{node_id!r} cannot go down: it is not a node: {', '.join(nodes)}")
         if node_id in self._gone:
             raise ValueError(f"{node_id} is down already")
+        if self._run.is_over:
+            return
         if not self.held_back and self._mains[node_id].done:
             self._finished.add(node_id)
         self._gone[node_id] = float(env.now), cause
@@ -98,12 +101,15 @@ class Lifecycle:
         ending._ok, ending._value = True, None
         ending.callbacks.append(lambda _: self._run.end_tasks(node_id, life))
         env.schedule(ending, priority=URGENT)
+        self._stop_if_over()
 
     def up(self, node_id: str, cause: str = "crash", *, disk: bool = False) -> None:
         """A node that is down comes up now, with what is on its disk or with the model of the run's start.
 
-        Raises `ValueError` for a node that is not down.
+        Nothing happens if all have finished, this one too. Raises `ValueError` for a node that is not down.
         """
+        if self._run.is_over and (node_id in self._finished or node_id not in self._gone):
+            return
         if node_id not in self._gone:
             raise ValueError(f"{node_id!r} cannot come up: it is not down")
         del self._gone[node_id]
@@ -143,6 +149,13 @@ class Lifecycle:
     def _returned(self, node_id: str, main: SimulatedTask[None]) -> None:
         if self._mains[node_id] is main and self.is_up(node_id) and not self.held_back:
             self._run.views.ended(node_id)
+            self._stop_if_over()
+
+    def _stop_if_over(self) -> None:
+        if (self._gone or self._run.weather_ahead) and self._run.is_over:
+            self._run.stop_weather()
+            if self._gone.keys() <= self._finished:
+                self._run.failures.notice_no_more()
 
     # -- whether anything can still happen ------------------------------------------------------------
 
@@ -171,6 +184,8 @@ class Lifecycle:
 
     def is_over(self, may_return: Callable[[str], bool]) -> bool:
         """Whether all have finished but those that are down and will not return."""
+        if self.held_back:
+            return False
         return not self.unfinished and not any(
             name not in self._finished and may_return(name) for name in self._gone
         )
@@ -196,16 +211,11 @@ class Lifecycle:
         lines = [
             f"  {name} waits for {what} since {moment:.6g} s"
             for name in unfinished
-            for what, moment, _, _ in self._run.nodes[name].waiting_for.values()
+            for what, moment, *_ in self._run.nodes[name].waiting_for.values()
         ]
-        lines += [
-            f"  {name} is down since {moment:.6g} s ({cause})" for name, (moment, cause) in self._gone_now
-        ]
+        gone = self._gone.items()
+        lines += [f"  {name} is down since {moment:.6g} s ({cause})" for name, (moment, cause) in gone]
         if len(lines) > _LISTED:
             lines = [*lines[:_LISTED], f"  and {len(lines) - _LISTED} more"]
         head = f"{since} {len(unfinished)} of {len(self._run.nodes)} nodes have not finished:\n"
         return head + "\n".join(lines)
-
-    @property
-    def _gone_now(self) -> Sequence[tuple[str, tuple[float, str]]]:
-        return list(self._gone.items())

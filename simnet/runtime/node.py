@@ -5,7 +5,7 @@ simulated clock and over real sockets.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -283,6 +283,15 @@ class Node(ABC):
         forward pass.
         """
 
+    async def predictions(self, models: Sequence[Tensor], batches: int = 1) -> tuple[Tensor, Tensor]:
+        """Classes `[m, samples]` that `models` give this node's next samples, and the true ones `[samples]`.
+
+        The samples are those of the minibatches that it would draw next; they are not used up. Takes the time
+        of a forward pass for each model and minibatch. Raises `ValueError` where a task has no classes, and
+        `NotImplementedError` for a node that holds a part of the model only.
+        """
+        raise NotImplementedError(f"{self.id} cannot tell classes")
+
     @abstractmethod
     async def step(self, gradient: Tensor) -> None:
         """One step of the task's optimizer with `gradient`, applied to `params` as they are when it ends.
@@ -315,12 +324,17 @@ class Node(ABC):
 
     @abstractmethod
     async def recv(
-        self, sender: str | None = None, tag: Hashable = "", *, timeout: float | None = None
+        self,
+        sender: str | None = None,
+        tag: Hashable = "",
+        *,
+        timeout: float | None = None,
+        watching: Collection[str] = (),
     ) -> Message:
         """The oldest message with this tag, from `sender` or from anybody.
 
         Raises :class:`Timeout`, and :class:`PeerLost` if `sender` is given, went down, and left no such
-        message.
+        message, or if one of those in `watching` is lost while none is here.
         """
 
     @abstractmethod
@@ -376,9 +390,10 @@ class Node(ABC):
     async def regroup(self, quorum: int = 1, deadline: float | None = None) -> View:
         """Agree with the nodes of this role that are up on a new :attr:`view`, and have it.
 
-        Returns once all of them are here and at least `quorum`, or `deadline` seconds after the first came,
-        with those who are here by then. Members of the old view that are in a collective leave it
-        with :class:`GroupChanged` (see :attr:`regrouping`), so all of them must handle that by coming here.
+        Returns once all of them are here and at least `quorum`, or `deadline` seconds after the first member
+        of the old view came, with those who are here by then. Members of the old view that are in a
+        collective leave it with :class:`GroupChanged` (see :attr:`regrouping`), so all of them must handle
+        that by coming here.
         Whoever is left out, or was down, comes in by calling this. :attr:`version` must be the number of
         updates that the node's state has seen.
 

@@ -29,6 +29,7 @@ class Partitions:
     def __init__(self, run: "SimulatedRun", splits: Sequence[Split]) -> None:
         self._run = run
         self._splits = splits
+        self._alarms: list[Alarm] = []
         self._active: list[Split] = []
         self._noticed: list[Split] = []
         self._hosts = {name: node.host for name, node in run.nodes.items()}
@@ -36,7 +37,12 @@ class Partitions:
     def begin(self) -> None:
         """Before the run begins: see what is to come."""
         for split in self._splits:
-            Alarm(self._run.env, partial(self._begins, split), split.at)
+            self._alarms.append(Alarm(self._run.env, partial(self._begins, split), split.at))
+
+    def stop(self) -> None:
+        """No more partitions; those that are there are noticed and heal."""
+        for alarm in self._alarms:
+            alarm.call_off()
 
     @property
     def any_active(self) -> bool:

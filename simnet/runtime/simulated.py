@@ -26,7 +26,7 @@ from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
 from simnet.runtime.lifecycle import DeadlockError as DeadlockError
 from simnet.runtime.lifecycle import Lifecycle
-from simnet.runtime.node import Aborted, Cancelled, Encoded, Message
+from simnet.runtime.node import Aborted, Cancelled, Encoded, Message, Node
 from simnet.runtime.partitions import Partitions
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.placement import Placed, members_by_role, placements
@@ -116,7 +116,12 @@ class SimulatedRun:
         if self.checkpoints is not None and self.checkpoints.config.on_failure == "restart":
             self.rollback = Rollback(self, self.checkpoints)
         self.adversary = Adversary(self, world.faults.byzantine) if world.faults.byzantine else None
-        self.faces = {name: seen_by_its_method(node, self.adversary) for name, node in self.nodes.items()}
+        self.faces: dict[str, Node] = {
+            name: seen_by_its_method(node, self.adversary) for name, node in self.nodes.items()
+        }
+        section = world.scenario.faults
+        self.weather_ahead = bool(section.churn or section.partitions or section.detection)
+        """Whether nodes may yet go, come or be separated, or watch each other."""
         self.collectives = Collectives(
             world.scenario.network,
             world.topology,
@@ -136,7 +141,13 @@ class SimulatedRun:
                 [self.nodes[name] for name in self.members[method.evaluated_role]], self.adversary
             )
         self._evaluation = Evaluation(
-            engine, recorder, world.scenario.evaluate, local, evaluated, stepping=len(self._workers)
+            engine,
+            recorder,
+            world.scenario.evaluate,
+            local,
+            evaluated,
+            stepping=len(self._workers),
+            is_up=self.lifecycle.is_up,
         )
 
     def _made(self, one: Placed) -> SimulatedNode:
@@ -156,7 +167,12 @@ class SimulatedRun:
         that the method does not handle.
         """
         with _rare_collections() if not self.engine.has_values else nullcontext():
-            return self._run()
+            try:
+                return self._run()
+            except BaseException:
+                for task in list(self._tasks):
+                    task.close()
+                raise
 
     def _run(self) -> Outcome:
         if self._churning is not None:
@@ -218,10 +234,11 @@ class SimulatedRun:
         return now + (until - now) * (stop.bytes - sent) / (by_then - sent)  # bytes flow steadily till then
 
     def _close(self, ended: float, aborted: str = "") -> Outcome:
-        for node in self.nodes.values():
-            node.stop_computing()
+        unfinished = sum(node.stop_computing() for node in self.nodes.values())
         for task in list(self._tasks):
             task.close()
+        self.network.check()
+        in_flight = self.network.bytes_in_flight
         self.network.close()
         self.network.check()
         use = self.network.link_use()
@@ -231,9 +248,9 @@ class SimulatedRun:
         self._evaluation.finish(ended, self.worker_steps, self.network.bytes_sent)
         self._report()
         self._check_work()
-        accounts: dict[str, float] = {}
+        work = self._work_seconds(unfinished)
         if self.scenario.faults != FaultsConfig():
-            accounts = record_accounts(self.nodes.values(), self.recorder, ended)
+            record_accounts(self.nodes.values(), self.recorder, ended)
         busy = sum(node.busy_seconds for node in self._workers)
         return Outcome(
             virtual_seconds=ended,
@@ -245,10 +262,11 @@ class SimulatedRun:
             final=self._evaluation.latest,
             invariants={
                 **self.counts,
-                **accounts,
                 "bytes_sent": self.network.bytes_sent,
                 "bytes_received": self.network.bytes_received,
                 "bytes_lost": self.network.bytes_lost,
+                "bytes_in_flight_at_end": in_flight,
+                **work,
             },
             aborted=aborted,
         )
@@ -259,6 +277,25 @@ class SimulatedRun:
             charged, done = self.counts[f"{kind}_charged"], self.counts[f"{kind}_{self._done}"]
             if charged != done:
                 raise InvariantError(f"{charged} {kind} were charged, {done} were {self._done}")
+
+    def _work_seconds(self, unfinished: float) -> dict[str, float]:
+        """Computing time of all nodes, as far as it was charged, and what became of it."""
+        charged = sum(node.busy_seconds for node in self.nodes.values())
+        wasted = sum(node.wasted_seconds for node in self.nodes.values())
+        undone = sum(node.undone_seconds for node in self.nodes.values())
+        used = sum(node.used_seconds for node in self.nodes.values()) - unfinished - undone
+        if abs(charged - used - wasted - undone - unfinished) > 1e-9 * max(1.0, charged):
+            raise InvariantError(
+                f"{charged} s of work were charged, but {used} s were used, {wasted} s wasted, "
+                f"{undone} s undone and {unfinished} s unfinished"
+            )
+        return {
+            "work_seconds_charged": charged,
+            "work_seconds_used": used,
+            "work_seconds_wasted": wasted,
+            "work_seconds_undone": undone,
+            "work_seconds_unfinished": unfinished,
+        }
 
     @property
     def _done(self) -> str:
@@ -328,6 +365,13 @@ class SimulatedRun:
         may_return = (lambda _: False) if self._churning is None else self._churning.may_return
         return self.lifecycle.is_over(may_return)
 
+    def stop_weather(self) -> None:
+        """There is nothing more to do: nobody goes or comes any more, but who has gone is still noticed."""
+        self.weather_ahead = False
+        self.failures.stop()
+        if self._churning is not None:
+            self._churning.stop()
+
     @property
     def has_last_instant(self) -> bool:
         """Whether the scenario says when the run ends at the latest."""
@@ -390,6 +434,8 @@ class SimulatedRun:
                 if entry.steps and self._churning is not None:
                     self._churning.stepped(entry.node)
         self._evaluation.steps_taken(self.worker_steps // len(self._workers))
+        if self.weather_ahead and self._spent():
+            self.stop_weather()
         self._report(urgent=False)
         for entry in finishing:
             entry.event.succeed(entry.job.result)

@@ -1,11 +1,12 @@
 """`Node` under the simulated clock: SimPy says when, the fluid network how long, the engine what."""
 
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 import simpy
+import torch
 from torch import Tensor
 
 from simnet.faults.slowdown import NO_SLOWDOWN
@@ -43,6 +44,13 @@ class Waiting(NamedTuple):
     since: float
     peer: str | None
     process: simpy.Process | None
+    watching: Collection[str] = ()
+    """Others whose loss it wants to know."""
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """All whose loss it is told of."""
+        return (*self.watching,) if self.peer is None else (self.peer, *self.watching)
 
 
 class TimedGradient(NamedTuple):
@@ -88,6 +96,8 @@ class SimulatedNode(Node):
         self.steps = 0
         self.batches_drawn = 0
         self.busy_seconds = 0.0
+        self.used_seconds = 0.0
+        """Of these, seconds of computations whose result somebody had, or may have yet."""
         self.wasted_seconds = 0.0
         """Of these, seconds of computations that were cut off, or whose result nobody had."""
         self.undone_seconds = 0.0
@@ -180,6 +190,7 @@ class SimulatedNode(Node):
             steps=self.steps,
             batches_drawn=self.batches_drawn,
             luck=self.rng.bit_generator.state,
+            incarnation=self.incarnation,
             useful_seconds=self.useful_seconds,
         )
 
@@ -187,6 +198,7 @@ class SimulatedNode(Node):
         """Come up as it was then, with everything since undone."""
         self.put_on_disk(state)
         self.begin_again(disk=True)
+        self.incarnation = state.incarnation
         self.steps, self.batches_drawn = state.steps, state.batches_drawn
         self.rng.bit_generator.state = dict(state.luck)
         self.undone_seconds += self.useful_seconds - state.useful_seconds
@@ -306,6 +318,14 @@ class SimulatedNode(Node):
             seconds = self._clocked.loss(self.now, self.batches_drawn)
             return float(await self._finish("loss", job, seconds))
 
+    async def predictions(self, models: Sequence[Tensor], batches: int = 1) -> tuple[Tensor, Tensor]:
+        with self._device.request() as turn:
+            await self.wait(turn, "its device")
+            stacked = torch.stack(list(models))
+            job = self._run.engine.submit_predictions(self.rank, stacked, self.batches_drawn, batches)
+            seconds = len(models) * batches * self._machine.forward_seconds()
+            return cast(tuple[Tensor, Tensor], await self._finish("predict", job, seconds))
+
     async def step(self, gradient: Tensor) -> None:
         with self._device.request() as turn:
             await self.wait(turn, "its device")
@@ -401,6 +421,7 @@ class SimulatedNode(Node):
 
     def _computed(self, name: str, started: float, seconds: float) -> float:
         self.busy_seconds += seconds
+        self.used_seconds += seconds
         self._last_seconds = seconds
         self._run.active_until_now()
         self._run.recorder.span(self.id, "compute", name, started, started + seconds)
@@ -414,10 +435,13 @@ class SimulatedNode(Node):
 
     def cut_computation(self) -> None:
         """Nobody will have the result of what it computes just now: that is wasted, as far as it has come."""
-        self.wasted_seconds += self.stop_computing()
+        if self._computing is not None:
+            self.stop_computing()
+            self.waste_result()
 
     def waste_result(self) -> None:
         """Nobody will have the result of what it has just computed."""
+        self.used_seconds -= self._last_seconds
         self.wasted_seconds += self._last_seconds
 
     def begin_again(self, *, disk: bool) -> None:
@@ -461,22 +485,30 @@ class SimulatedNode(Node):
             raise
 
     async def recv(
-        self, sender: str | None = None, tag: Hashable = "", *, timeout: float | None = None
+        self,
+        sender: str | None = None,
+        tag: Hashable = "",
+        *,
+        timeout: float | None = None,
+        watching: Collection[str] = (),
     ) -> Message:
         kept = self._mailbox.take(sender, tag)
         if kept is not None:
             return kept
         if sender is not None and self._run.failures.is_lost(self.id, sender):
             raise PeerLost(sender)
+        for watched in watching:
+            if self._run.failures.is_lost(self.id, watched):
+                raise PeerLost(watched)
         started = self.now
         arrival = self._mailbox.ask(sender, tag)
         awaited = f"a message {tag!r} from {sender or 'anyone'}"
         try:
             if timeout is None:
-                await self.wait(arrival, awaited, sender)
+                await self.wait(arrival, awaited, sender, watching)
             else:
                 either = simpy.AnyOf(self._env, (arrival, self._env.timeout(timeout)))
-                await self.wait(either, awaited, sender)
+                await self.wait(either, awaited, sender, watching)
         except (Cancelled, GroupChanged):
             self._mailbox.withdraw(tag, arrival)
             raise
@@ -598,13 +630,16 @@ class SimulatedNode(Node):
     def shared_rng(self, name: str, epoch: int) -> np.random.Generator:
         return self._run.streams.generator("shared", name, epoch)
 
-    async def wait(self, event: simpy.Event, what: object, peer: str | None = None) -> Any:
+    async def wait(
+        self, event: simpy.Event, what: object, peer: str | None = None, watching: Collection[str] = ()
+    ) -> Any:
         """Wait for an event, leaving a note of what for, from which a deadlock is explained.
 
-        Raises :class:`PeerLost` when `peer`, without which it cannot happen, is noticed to be down.
+        Raises :class:`PeerLost` when `peer`, without which it cannot happen, or one of those in `watching`
+        is noticed to be down.
         """
         ticket, env = id(event), self._env
-        self.waiting_for[ticket] = Waiting(what, env.now, peer, env.active_process)
+        self.waiting_for[ticket] = Waiting(what, env.now, peer, env.active_process, watching)
         try:
             return await Until(event)
         finally:

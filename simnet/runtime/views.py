@@ -32,6 +32,7 @@ class Meeting:
     here: dict[str, None] = field(default_factory=dict)
     told: dict[str, simpy.Event] = field(default_factory=dict)
     urgent: set[int] = field(default_factory=set)
+    timed: bool = False
     overdue: bool = False
     concluded: bool = False
 
@@ -99,8 +100,10 @@ class Views:
         if not 1 <= quorum <= everybody:
             raise ValueError(f"a quorum of {quorum} among {everybody} nodes of role {node.role!r}")
         while True:
-            meeting = self._meeting(node, quorum, deadline)
+            meeting = self._meeting(node, quorum)
             self._ask(node, meeting)
+            if deadline is not None:
+                self._set_clock(node, meeting, deadline)
             told = meeting.told[node.id] = self._run.env.event()
             self._report(node, meeting)
             peer = meeting.coordinator if meeting.coordinator != node.id else None
@@ -165,6 +168,8 @@ class Views:
         """A node's coroutine returned: views go on without it, once they are as far as it was."""
         self._ended[node_id] = None
         node = self._run.nodes[node_id]
+        for meeting in [one for one in self._meetings if one.coordinator == node_id and not one.concluded]:
+            self._dissolve(meeting)
         if node.view.epoch > 0:
             self._tell(node.view, node.role, node.version)
         self._settle(node.role)
@@ -176,9 +181,9 @@ class Views:
         up = self._run.failures.seen_up(observer, self._run.members[role])
         return (name for name in up if name not in self._ended)
 
-    def _meeting(self, node: "SimulatedNode", quorum: int, deadline: float | None) -> Meeting:
+    def _meeting(self, node: "SimulatedNode", quorum: int) -> Meeting:
         """The open meeting of the node's role, or a new one at the lowest rank that is up."""
-        role, env = node.role, self._run.env
+        role = node.role
         expected = tuple(self._expected(role, node.id))
         for meeting in self._meetings:
             if meeting.role == role and not meeting.concluded and meeting.coordinator in expected:
@@ -189,9 +194,18 @@ class Views:
         ]
         meeting = Meeting(role, expected[0], quorum, lambda: self._missing(meeting))
         self._meetings.append(meeting)
-        if deadline is not None:
-            env.timeout(deadline).callbacks.append(lambda _: self._close(meeting))
         return meeting
+
+    def _set_clock(self, node: "SimulatedNode", meeting: Meeting, deadline: float) -> None:
+        """The deadline counts from the first member of the latest view: newcomers wait for that view's next
+        version, however long it takes."""
+        if meeting.timed:
+            return
+        expected = [self._run.nodes[name] for name in self._expected(node.role, node.id)]
+        latest = max((one.view.epoch for one in expected if one.in_view), default=None)
+        if latest is None or (node.in_view and node.view.epoch == latest):
+            meeting.timed = True
+            self._run.env.timeout(deadline).callbacks.append(lambda _: self._close(meeting))
 
     def _missing(self, meeting: Meeting) -> list[str]:
         expected = self._expected(meeting.role, meeting.coordinator)
@@ -221,16 +235,27 @@ class Views:
             return
         meeting.overdue = True
         self._conclude_if_complete(meeting)
-        if not meeting.concluded:
+        self._give_up_if_too_few(meeting)
+
+    def _give_up_if_too_few(self, meeting: Meeting) -> None:
+        """After the deadline; where the coordinator is down they begin again; reports may be under way."""
+        if meeting.concluded or not meeting.overdue or self._run.failures.is_down(meeting.coordinator):
+            return
+        if len(meeting.told) + self._done(meeting.role) < meeting.quorum:
             self._meetings.remove(meeting)
             missed = f"{len(meeting.here)} of at least {meeting.quorum} nodes of role {meeting.role!r} came"
             for told in meeting.told.values():
                 told.succeed(Timeout(f"{missed} to a new view before its deadline"))
 
+    def _done(self, role: str) -> int:
+        """Nodes that have done all of their work: a quorum does not miss them."""
+        return sum(self._run.nodes[name].role == role for name in self._ended)
+
     def _settle(self, role: str) -> None:
         for meeting in list(self._meetings):
             if meeting.role == role:
                 self._conclude_if_complete(meeting)
+                self._give_up_if_too_few(meeting)
 
     def _drop(self, coordinator: str) -> None:
         """Send away whoever waits for this coordinator: they meet again at another."""
@@ -247,7 +272,7 @@ class Views:
         if meeting.concluded or self._run.failures.is_down(meeting.coordinator):
             return
         here = sum(name in meeting.here for name in self._expected(meeting.role, meeting.coordinator))
-        if here < meeting.quorum:
+        if here + self._done(meeting.role) < meeting.quorum:
             return
         if meeting.overdue or not self._missing(meeting):
             self._conclude(meeting)

@@ -25,6 +25,9 @@ def _interval_or_optimal(value: object) -> object:
         raise ScenarioError.at((), problem.message, given=value, expected=expected) from None
 
 
+Mode = Literal["synchronous", "snapshot", "lazy"]
+
+
 class CheckpointConfig(Section):
     """Checkpoints: every node writes its state to storage from time to time, and can go back to it."""
 
@@ -37,7 +40,7 @@ class CheckpointConfig(Section):
         description="From one checkpoint to the next, in virtual time (10 min) or in steps (100 steps); "
         "optimal: as Young's formula has it, which needs exponential churn."
     )
-    mode: Literal["synchronous", "snapshot", "lazy"] = Field(
+    mode: Mode = Field(
         "synchronous",
         description="What a node waits for: synchronous: until storage has everything; snapshot: until its "
         "host's memory has a copy; lazy: for what of that copy does not hide behind the next forward and "

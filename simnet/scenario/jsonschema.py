@@ -133,6 +133,12 @@ def _finished(definitions: dict[str, Any]) -> dict[str, Any]:
         "description": workers["description"],
         "anyOf": [group, {"type": "array", "items": group, "minItems": 1}],
     }
+    faults = definitions["FaultsConfig"]["properties"]
+    for key, value in faults.items():
+        if value.get("type") == "array":
+            kept = {name: value[name] for name in ("description", "default") if name in value}
+            entries = {"type": "array", "items": value["items"]}
+            faults[key] = {**kept, "anyOf": [value["items"], entries]}
     _let_use(definitions)
     whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

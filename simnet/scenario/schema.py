@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from simnet.scenario.axes import sweep_schema
+from simnet.scenario.checkpoint import Mode
 from simnet.scenario.engine import EngineConfig
 from simnet.scenario.errors import Path, Problem, ScenarioError, describe
 from simnet.scenario.expect import parse_expectation
@@ -58,6 +59,10 @@ class AlgorithmEntry(Component):
         "",
         description="What it is called in results and in `expect`; its name if not given.",
         validate_default=False,
+    )
+
+    checkpoint: Mode | None = Field(
+        None, description="How it takes checkpoints; as `faults.checkpoint.mode` says if not given."
     )
 
     @model_validator(mode="before")

@@ -1,7 +1,8 @@
-"""The staleness figure: shares of every stage add up."""
+"""The staleness figure: shares of every stage, or of every node that recorded it, add up."""
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from simnet.experiment import run
@@ -37,3 +38,17 @@ def test_staleness_shares_add_up(runs):
     assert heights == pytest.approx(3 * 0.9)
     with pytest.raises(ResultsError, match="no run recorded"):
         staleness_figure([runs[1]])
+
+
+def test_a_server_has_a_row_and_many_workers_share_one(tmp_path):
+    scenario = {key: value for key, value in SCENARIO.items() if key != "pipeline"}
+    runs = run(Scenario.model_validate(scenario | {"algorithms": ["fedbuff"]}), tmp_path)
+    (panel,) = staleness_figure(runs).axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["server"]
+    assert sum(bar.get_height() for bar in panel.patches) == pytest.approx(0.9)
+    (one,) = runs
+    rows = one.metrics[one.metrics["name"] == "staleness"]
+    spread = pd.concat([rows.assign(node=f"n{number}") for number in range(9)])
+    one.__dict__["metrics"] = spread
+    (panel,) = staleness_figure([one]).axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["all nodes"]

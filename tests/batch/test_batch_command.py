@@ -177,6 +177,6 @@ def test_lines_where_there_is_no_terminal(scenario_file, tmp_path):
     lines.ended(batch.runs[1], Ended("failed", "because"))
     assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
         "2 runs to do",
-        "[1/2] done: small/allreduce [seed=0] (2 s)",
+        "[1/2] done: small/allreduce [seed=0] (2.00 s)",
         "[2/2] failed: small/allreduce [seed=1]: because",
     ]

@@ -13,7 +13,7 @@ from small_batches import carried_out
 import simnet
 from simnet.batch import LocalEngine, Report, carry_out_batch, survey
 from simnet.batch.engine import Task
-from simnet.batch.failure import failure_file, read_failure
+from simnet.batch.failure import failure_file, read_failure, record_failure
 from simnet.batch.work import attempt
 from simnet.results import ResultsError, folder
 from simnet.scenario import load_file
@@ -118,6 +118,20 @@ def test_a_run_that_succeeds_at_last_leaves_no_record(scenario_file, tmp_path):
     _, report, _ = carried_out(file, tmp_path / "results", retry=True)
     assert report.all_fine
     assert {path.name for path in (tmp_path / "results" / "small").iterdir()} == {batch.runs[0].folder.name}
+
+
+def test_what_a_kill_just_before_the_end_leaves_is_removed(scenario_file, tmp_path):
+    file = scenario_file()
+    batch, _, _ = carried_out(file, tmp_path / "results")
+    (run,) = batch.runs
+    record_failure(run, "before it worked")
+    lock = run.folder.parent / ".locks" / run.folder.name
+    lock.parent.mkdir()
+    lock.touch()
+    _, report, notes = carried_out(file, tmp_path / "results")
+    assert report.all_fine
+    assert not notes.begun
+    assert list(run.folder.parent.iterdir()) == [run.folder]
 
 
 def test_two_batches_at_once_share_the_runs(scenario_file, tmp_path):

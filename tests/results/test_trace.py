@@ -79,7 +79,7 @@ def test_a_trace_keeps_to_the_format_and_says_what_was(run: Run) -> None:
     }  # fmt: skip
     got = next(one for one in events if one["name"] == "update from n2")
     assert (got["ts"], got["dur"]) == (1.5e6, 1e6)
-    lost = next(one for one in events if one["args"].get("status") == "cancelled")
+    lost = next(one for one in events if one.get("args", {}).get("status") == "cancelled")
     assert lost["ts"] + lost["dur"] == run.manifest.virtual_seconds * 1e6
     assert sum(one["ph"] == "s" for one in events) == 2
     assert [one["args"] for one in events if one["ph"] == "C"] == [{"loss": 4.0}]

@@ -4,6 +4,8 @@ from math import inf
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from simnet.algorithms import SHIPPED, algorithm_class
 from simnet.pipeline.method import PipelineMethod
@@ -160,6 +162,54 @@ def test_the_way_back_takes_its_time(run_with):
     assert calm.virtual_seconds == pytest.approx(12 + stalls, abs=1e-6)
     assert stormy.virtual_seconds == pytest.approx(9.0 + 0.5 + 0.11 + 8 + 3 * 0.11, abs=1e-3)
     assert stormy.invariants["steps_undone"] == 2 * 4
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.floats(0.1, 40), st.floats(0.1, 8)), min_size=1, max_size=5),
+    st.sampled_from(["synchronous", "snapshot", "lazy"]),
+    st.integers(1, 5),
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_the_course_is_the_same(run_with, crashes, mode, every):
+    algorithm = {"name": "diloco", "local_steps": 2}
+    changes = {"faults.checkpoint.mode": mode, "faults.checkpoint.interval": f"{every} steps"}
+    calm, _, _ = run_with(algorithm, **changes)
+    # Nobody goes down who is down: a node's crashes come one after the other.
+    churn, free = [], [0.0] * 4
+    for number, at, lasts in sorted(crashes, key=lambda crash: crash[1]):
+        if at > free[number]:
+            free[number] = at + lasts
+            churn.append({"kind": "crash", "node": f"n{number}", "at": f"{at} s", "down": f"{lasts} s"})
+    stormy, outcome, _ = run_with(algorithm, **changes, **{"faults.churn": churn})
+    for name, params in final_models(calm).items():
+        assert torch.equal(final_models(stormy)[name], params)
+    counts = outcome.invariants
+    assert counts["bytes_sent"] == pytest.approx(counts["bytes_received"] + counts["bytes_lost"])
+    assert counts["steps_charged"] == outcome.worker_steps + counts.get("steps_undone", 0)
+    assert outcome.worker_steps == 4 * 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"algorithms": [{"name": "allreduce", "checkpoint": "lazy"}]}, "there are no checkpoints"),
+        (
+            {
+                "faults.checkpoint": CHECKPOINT,
+                "faults.partitions": [{"at": "1 s", "until": "2 s", "groups": [["n0"]]}],
+            },
+            "nobody is lost in a partition",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(small, changes, message):
+    with pytest.raises(ScenarioError, match=message):
+        plans(Scenario.model_validate(small(changes)))
+
+
+def test_an_entry_has_its_own_mode(run_with):
+    lazy, _, _ = run_with({"name": "allreduce", "checkpoint": "lazy"})
+    assert lazy.checkpoints.config.mode == "lazy"
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -13,7 +13,7 @@ from simnet.units import format_bandwidth
 from simnet_analysis.quantities import say_bytes, say_seconds, time_unit
 from simnet_analysis.report.conditions import Condition
 from simnet_analysis.run_map import run_map
-from simnet_analysis.timeline import LOOKS, bars, natural_order, sendings
+from simnet_analysis.timeline import LOOKS, bars, natural, sendings
 from simnet_analysis.topology_map import Point, positions
 
 Json = dict[str, Any]
@@ -56,7 +56,7 @@ def timeline_data(run: Run) -> Json:
         ResultsError: No node does anything.
     """
     every = bars(run)
-    nodes = sorted({bar.node for bar in every}, key=natural_order)
+    nodes = sorted({bar.node for bar in every}, key=natural)
     end = max((bar.end for bar in every), default=0.0)
     if not end > 0:
         raise ResultsError("no node does anything")

@@ -1,0 +1,49 @@
+"""What of a scenario can be done for real, and what not: found out before anything starts."""
+
+from simnet.pipeline.boundary import Identity
+from simnet.pipeline.method import PipelineMethod
+from simnet.plan import Plan
+from simnet.scenario import Problem, ScenarioError
+
+
+def check_emulable(plan: Plan) -> None:
+    """Raise `ScenarioError` for each part of a scenario that an emulation cannot do, and say why."""
+    scenario, faults = plan.scenario, plan.scenario.faults
+    problems: list[Problem] = []
+
+    def refuse(path: tuple[str | int, ...], why: str, instead: str) -> None:
+        problems.append(Problem(path, f"cannot be emulated: {why}", expected=instead))
+
+    if scenario.stop.loss is not None:
+        refuse(("stop", "loss"), "models are evaluated after the run", "stop.time or stop.steps")
+    if isinstance(plan.method, PipelineMethod) and not isinstance(plan.method.boundary, Identity):
+        refuse(
+            ("algorithms", 0, "boundary"),
+            "stages get decoded activations, whose real bytes are more than the codec's",
+            "boundary: identity",
+        )
+    if scenario.network.model == "receiver-serialised":
+        refuse(("network", "model"), "real receivers read all connections at once", "tcp, ideal, or options")
+    if faults.checkpoint is not None:
+        refuse(("faults", "checkpoint"), "there is no storage to write to", "no faults.checkpoint")
+    if faults.partitions:
+        refuse(("faults", "partitions"), "only single links go down", "faults.links with kind: down")
+    if faults.detection is not None:
+        refuse(
+            ("faults", "detection"),
+            "peers are noticed when their connections end",
+            "network.detection_timeout",
+        )
+    churn = plan.world.faults.churn
+    if churn is not None and churn.on_disk:
+        refuse(("faults", "churn"), "a killed process keeps nothing on a disk", "memory: lost")
+    if churn is not None and churn.by_step:
+        refuse(("faults", "churn"), "nobody knows another process's steps in time", "times in place of steps")
+    if plan.world.faults.byzantine:
+        refuse(
+            ("faults", "byzantine"),
+            "the adversary looks into all nodes of one process",
+            "no faults.byzantine",
+        )
+    if problems:
+        raise ScenarioError(problems, scenario.source)
