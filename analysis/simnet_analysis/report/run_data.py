@@ -26,9 +26,18 @@ _MOST_LINKS = 2_000  # of one map
 _PIXELS = 1_600.0  # pauses shorter than this part of the run cannot be seen
 
 
-def emulated(run: Run) -> bool:
-    """Whether real processes ran over a real network: ``engine_settings`` says ``runtime: emulated``."""
-    return run.manifest.engine_settings.get("runtime") == "emulated"
+def emulated(run: Run) -> str:
+    """Of a run of real processes over a real network: "emulated", or "emulated, not valid"; else ""."""
+    told = _emulation(run)
+    if not told:
+        return ""
+    return "emulated" if told.get("fidelity", {}).get("valid", True) else "emulated, not valid"
+
+
+def _emulation(run: Run) -> Mapping[str, Any]:
+    """What the manifest says of an emulation: driver, pace, fidelity; nothing of simulated runs."""
+    found: Mapping[str, Any] = getattr(run.manifest, "emulation", {})
+    return found
 
 
 def to_draw(conditions: Sequence[Condition]) -> list[Run]:
@@ -178,10 +187,14 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("digest of the scenario", digest(run)),
         ("SHA-256 of metrics.parquet", sha256((run.folder / "metrics.parquet").read_bytes()).hexdigest()),
     ]
-    if emulated(run):
-        found.insert(
-            3, ("runtime", "emulated: real processes over a real, shaped network; times were measured")
+    told = _emulation(run)
+    if told:
+        how = ", ".join(f"{key} {value}" for key, value in told.items() if not isinstance(value, Mapping))
+        reasons = "; ".join(told.get("fidelity", {}).get("reasons", ()))
+        said = (
+            f"{emulated(run)}{f' ({reasons})' if reasons else ''}: real processes over a real, shaped network"
         )
+        found.insert(3, ("runtime", f"{said}; its times were measured; {how}"))
     return found
 
 

@@ -78,7 +78,7 @@ def provenance(runs: Sequence[Run]) -> list[tuple[str, str]]:
     for manifest in manifests:
         for name, count in manifest.invariants.items():
             counts[name] = counts.get(name, 0.0) + count
-    real = sum(map(emulated, runs))
+    real = sum(bool(emulated(run)) for run in runs)
     found = [
         ("runs", f"{len(runs)} ({kinds})"),
         ("runtime", f"{real} emulated, {len(runs) - real} simulated" if real else "simulated"),

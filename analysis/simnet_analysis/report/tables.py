@@ -18,8 +18,6 @@ from simnet_analysis.style import MethodStyle
 Cell = tuple[str, str]
 """HTML of a cell, and its class."""
 
-EMULATED = '<span class="mark" title="real processes over a real, shaped network">emulated</span>'
-
 
 def ranked_table(found: Outcome, styles: Mapping[str, MethodStyle]) -> str:
     """One row per method, the best on top: every quantity with its interval, and how sure the order is."""
@@ -99,7 +97,7 @@ def runs_table(runs: Iterable[tuple[int, str, Run]]) -> str:
     rows = []
     for number, name, run in runs:
         manifest = run.manifest
-        mark = f" {EMULATED}" if emulated(run) else ""
+        mark = _marks([run])
         status = escape(manifest.status)
         rows.append(
             [
@@ -145,15 +143,20 @@ def notes(found: Outcome) -> list[str]:
             f"{name} has more than one run of seed {listed} (of another version, or copied): "
             "each seed counts once, as the mean."
         )
-    kinds = {emulated(run) for run in found.condition.runs}
-    if kinds == {True, False}:
+    if len({bool(emulated(run)) for run in found.condition.runs}) == 2:
         said.append("Some runs were emulated, and some simulated: their times come from different clocks.")
     return said
 
 
 def _method(group: Group, style: MethodStyle) -> str:
-    mark = f" {EMULATED}" if any(emulated(run) for run in group.runs) else ""
-    return f'<span class="swatch" style="background:{style.color}"></span>{escape(group.name)}{mark}'
+    name = f'<span class="swatch" style="background:{style.color}"></span>{escape(group.name)}'
+    return name + _marks(group.runs)
+
+
+def _marks(runs: Sequence[Run]) -> str:
+    """That runs were emulated, and whether that was valid."""
+    said = sorted({emulated(run) for run in runs} - {""})
+    return "".join(f' <span class="mark">{text}</span>' for text in said)
 
 
 def _value(quantity: Quantity, name: str) -> str:
