@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/simnet run $(SCENARIO) --plot
+	$(BIN)/simnet run $(SCENARIO) --plot --report
 
 # Emulations measure real time, so they run when nothing else does.
 test: install

@@ -15,6 +15,7 @@ from simnet.cli import (
     init,
     listing,
     plot,
+    report,
     results,
     run,
     schema,
@@ -41,6 +42,7 @@ app.command("validate")(validate.validate)
 app.command("topology")(topology.topology)
 app.command("transfers")(transfers.transfers)
 app.command("plot")(plot.plot)
+app.command("report")(report.report)
 app.command("trace")(trace.trace)
 app.add_typer(results.app, name="results")
 app.command("list")(listing.list_)
