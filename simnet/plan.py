@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
-from simnet.algorithms.attackable import check_attacks
+from simnet.attackable import check_attacks
 from simnet.compute import CostModel, Engine, Layout, TimingEngine, check_memory, count_gradient_flops
 from simnet.faults import build_faults
 from simnet.faults.poisoned import poisoned
