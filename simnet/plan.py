@@ -161,9 +161,8 @@ def _check_model(scenario: Scenario, method: Algorithm, task: Task, index: int) 
     if charge is None or charge.layers is None:
         last = named_layers(layout.names, layout.sizes)[-1]
         starts = accumulate(layout.sizes, initial=0)
-        shapes = [
-            tuple(shape) for start, shape in zip(starts, layout.shapes, strict=False) if start >= last.start
-        ]
+        placed = zip(starts, layout.shapes, strict=False)  # the last of the starts is the end
+        shapes = [tuple(shape) for start, shape in placed if start >= last.start]
     else:
         cut = even_layers(layout.parameters, charge.layers)[-1]
         shapes = [(cut.stop - cut.start,)]

@@ -54,9 +54,9 @@ class Bristle(Algorithm):
             raise ValueError(f"the task has {classes} classes, not {self.classes}: set `classes`")
         if [shape[:1] for shape in last_layer] != [(classes,), (classes,)] or len(last_layer[0]) != 2:
             raise ValueError(
-                f"it exchanges an output layer of weights [{classes}, h] and biases [{classes}], and the last "
-                f"layer that nodes see has {list(last_layer)}: a model with a linear layer at its end, and no "
-                "`task.charge_as.layers`"
+                f"it exchanges an output layer of weights [{classes}, h] and biases [{classes}], and what "
+                f"nodes see as the last layer has {list(last_layer)}: it needs a linear layer at the model's "
+                "end, and no `task.charge_as.layers`"
             )
 
     async def worker(self, node: Node) -> None:

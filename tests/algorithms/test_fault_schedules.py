@@ -94,7 +94,7 @@ def test_every_run_ends(method, weather, timed, disk, collectives, bandwidth):
 
 @pytest.mark.parametrize("disk", [False, True])
 def test_a_report_that_comes_after_its_meeting_was_dissolved_is_for_nobody(disk):
-    # n0 finishes while n2's report to it is under way; n2 then meets alone and finishes before the report comes.
+    # n0 finishes while n2's report to it is under way; n2 then meets alone, and finishes before that comes.
     changes = [
         (0.0, "n1", "down"),
         (0.0, "n2", "down"),
