@@ -147,7 +147,7 @@ class SimulatedRun:
             local,
             evaluated,
             stepping=len(self._workers),
-            is_up=self.lifecycle.is_up,
+            has_model=self.lifecycle.has_model,
         )
 
     def _made(self, one: Placed) -> SimulatedNode:
