@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 from simnet.results import ResultsError, Run
 from simnet_analysis.fault_timeline import episodes
 from simnet_analysis.groups import Group, group_runs
-from simnet_analysis.style import PAGE_INCHES, paper_style
+from simnet_analysis.style import inches, paper_style
 
 SERVER = "server"
 """The node that is no worker: its time is left out."""
@@ -83,7 +83,7 @@ def _restoring(run: Run) -> float:
 _ACCOUNTS = ("wasted_seconds", "undone_seconds", "stalled_seconds")
 
 
-def goodput_figure(runs: Iterable[Run], *, width: float = PAGE_INCHES) -> Figure:
+def goodput_figure(runs: Iterable[Run], *, width: str | float = "page") -> Figure:
     """A bar per method: the shares of the workers' time, and how many steps per second count beside it.
 
     Means over the seeds of a method.
@@ -95,7 +95,7 @@ def goodput_figure(runs: Iterable[Run], *, width: float = PAGE_INCHES) -> Figure
     if not groups:
         raise ResultsError("no runs to compare")
     with paper_style():
-        figure = Figure(figsize=(width, 1.1 + 0.34 * len(groups)), layout="constrained")
+        figure = Figure(figsize=(inches(width), 1.1 + 0.34 * len(groups)), layout="constrained")
         axes = figure.subplots()
         left = [0.0] * len(groups)
         for name, (label, color, hatch) in LOOKS.items():
