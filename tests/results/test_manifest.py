@@ -9,7 +9,6 @@ import pytest
 
 from simnet.results import Manifest, ResultsError
 
-
 LATER = {"reason": "", "emulation": {}}
 """Keys that came while the schema was 3, and what runs of before say."""
 
