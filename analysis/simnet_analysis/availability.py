@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from simnet.results import ResultsError, Run
 from simnet_analysis.groups import group_runs
-from simnet_analysis.style import inches, paper_style
+from simnet_analysis.style import blank, paper_style
 from simnet_analysis.timeline import natural
 
 _NAMED_NODES = 24
@@ -29,7 +29,7 @@ def availability_figure(runs: Iterable[Run], *, width: str | float = "page") -> 
     if not groups:
         raise ResultsError("nobody goes or comes in these runs")
     with paper_style():
-        figure = Figure(figsize=(inches(width), 1.75 * len(groups) + 0.3), layout="constrained")
+        figure = blank(width, 1.75 * len(groups) + 0.3)
         panels = figure.subplots(len(groups), 1, sharex=False, sharey=True, squeeze=False)[:, 0]
         for panel, group in zip(panels, groups, strict=True):
             found = [run.availability() for run in group.runs]

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from simnet.results import ResultsError, Run
 from simnet_analysis.axes import metric_label
 from simnet_analysis.quantities import time_unit
-from simnet_analysis.style import inches, paper_style
+from simnet_analysis.style import blank, legend_columns, paper_style
 from simnet_analysis.timeline import Look, natural
 
 _ROW_INCHES = 0.17
@@ -128,7 +128,7 @@ def fault_timeline_figure(run: Run, metric: str = "loss", *, width: str | float 
     ]
     with paper_style():
         height = 0.95 + _CURVE_INCHES + _ROW_INCHES * len(rows)
-        figure = Figure(figsize=(inches(width), height), layout="constrained")
+        figure = blank(width, height)
         ratios = [_CURVE_INCHES, max(_ROW_INCHES * len(rows), 0.3)]
         curve, chart = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
         _draw_curve(curve, run, metric, size)
@@ -136,12 +136,15 @@ def fault_timeline_figure(run: Run, metric: str = "loss", *, width: str | float 
         curve.tick_params(axis="x", length=0)
         chart.set_xlim(0, max(end, 1e-9) / size)
         chart.set_xlabel(f"virtual time ({unit})")
-        chart.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
+        most = 8 if figure.get_figwidth() > 5 else 5
+        chart.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
         chart.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
         for one in found:
             if one.what == "all go back":
                 curve.axvspan(one.start / size, one.end / size, color="#F3E3BF", linewidth=0, zorder=0)
-        figure.legend(handles=_legend([*ups, *found, *waits]), loc="outside upper center", ncols=5)
+        handles = _legend([*ups, *found, *waits])
+        columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
+        figure.legend(handles=handles, loc="outside upper center", ncols=columns)
     return figure
 
 
