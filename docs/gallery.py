@@ -1,4 +1,4 @@
-"""The pictures of `figures.md`: runs `examples/gallery*.yaml` and draws every kind of figure from the results.
+"""The pictures of `figures.md`: runs `examples/gallery*.yaml`, and draws every kind of figure from that.
 
     python docs/gallery.py
 
