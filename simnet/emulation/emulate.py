@@ -22,6 +22,7 @@ from simnet.emulation.coordinator import Coordinator, Course
 from simnet.emulation.driver import Driver, EmulationError
 from simnet.emulation.node import Pace
 from simnet.emulation.zygote import Birth, born_from
+from simnet.faults.planned import planned_events
 from simnet.network import Topology
 from simnet.plan import Plan, make_engine
 from simnet.results import Recorder
@@ -190,6 +191,9 @@ def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Pa
     )
     for fault in course.faults:
         recorder.fault(fault.time, fault.node, fault.event, fault.cause)
+    hosts_of = {one.name: one.host for one in placed}
+    for row in planned_events(plan.scenario, plan.world.topology, hosts_of, course.seconds):
+        recorder.fault(*row)
     trained = _trained(placed)
     busy = sum(told["busy"].get(name, 0.0) for told in course.hosts.values() for name in trained)
     final = _evaluate(plan, placed, course, folders, recorder, course.bytes_sent)
