@@ -181,7 +181,7 @@ def test_long_curves_are_thinned_and_keep_their_ends(write_one):
 
 def test_long_timelines_are_thinned_and_begin_with_every_bar(write_one):
     run = write_one("a", [2.0, 1.0], bars=6000, nodes=3)
-    whole, beginning = timeline_data(run)["views"]
+    beginning, whole = timeline_data(run)["views"]
     for view in (whole, beginning):
         assert sum(len(one["row"]) for one in view["kinds"].values()) <= 1500
     assert whole["pause"]

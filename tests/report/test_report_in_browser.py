@@ -155,12 +155,12 @@ def test_a_long_run_shows_its_beginning_in_detail(tmp_path, open_page):
         "return Math.max(...document.getElementById('timeline-plot').data"
         ".flatMap(one => [...one.base].map((start, at) => start + one.x[at])))"
     )
-    whole = driver.execute_script(longest)
+    beginning = driver.execute_script(longest)
     assert "too many bars" in driver.execute_script(
         "return document.getElementById('timeline-note').textContent"
     )
     choose(driver, "view", "1")
-    assert driver.execute_script(longest) < 0.5 * whole
+    assert beginning < 0.5 * driver.execute_script(longest)
     assert complaints(driver) == []
 
 

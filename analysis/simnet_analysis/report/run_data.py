@@ -61,8 +61,8 @@ def drawn_or_why(make: Callable[[Run], Json], run: Run) -> Json:
 def timeline_data(run: Run) -> Json:
     """What each node did: bars by kind, as row, start and length in units of ``unit``.
 
-    There is one view of a short run. Of a long one there are two: the whole run, in which bars of one kind at
-    one node with a pause between them of at most ``pause`` are one bar, and its beginning with every bar.
+    There is one view of a short run. Of a long one there are two: its beginning with every bar, and the whole
+    run, in which bars of one kind at one node with a pause between them of at most ``pause`` are one bar.
 
     Raises:
         ResultsError: No node does anything.
@@ -83,7 +83,7 @@ def timeline_data(run: Run) -> Json:
     if _count(kinds) <= _MOST_BARS:
         views = [_view("the whole run", kinds, end)]
     else:
-        views = [_coarse(kinds, end), _beginning(kinds)]
+        views = [_beginning(kinds), _coarse(kinds, end)]
     return {"nodes": shown, "left_out": len(nodes) - len(shown), "views": views}
 
 
@@ -151,7 +151,7 @@ def map_data(run: Run, layouts: dict[tuple[Any, ...], Mapping[str, Point]]) -> J
         layouts[key] = positions(found.nodes, found.links, geographic=False)[0]
     places = layouts[key]
     use = _use(run)
-    links = []
+    links: list[Json] = []
     for link in found.links:
         names = [f"{link.a}->{link.b}", f"{link.b}->{link.a}", f"{link.a}--{link.b}", f"{link.b}--{link.a}"]
         own = [(name, *use[name]) for name in names if name in use]

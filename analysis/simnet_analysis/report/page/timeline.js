@@ -23,8 +23,8 @@ function drawTimeline(run) {
   const order = Object.keys(names).filter((what) => view.kinds[what]).reverse();
   const traces = order.map((what) => barTrace(what, names[what], view.kinds[what], data.nodes, view.unit));
   note.textContent = [
-    view.pause && `This run has too many bars for one view: those of one kind with a pause of at most ${view.pause} ` +
-      "between them are drawn as one, which also covers the pause. Its beginning is shown with every bar.",
+    views.length > 1 && "This run has too many bars for one view: choose its beginning, with every bar, or the whole.",
+    view.pause && `Bars of one kind with a pause of at most ${view.pause} between them are drawn as one, which covers the pause.`,
     data.left_out && `${data.left_out} more nodes are not shown.`,
     view.kinds.sends && "The thin line below a node's bars says when it sends.",
   ].filter(Boolean).join(" ");
