@@ -231,6 +231,13 @@ def test_runs_that_measured_nothing_are_ranked_by_their_time(write_one):
         report_html(runs, target=1.0)
 
 
+def test_one_method_alone_says_what_it_came_to(write_one):
+    found = outcome(one_condition(write_one("a", [2.0, 1.0])), "loss")
+    assert answer(found) == "a: final loss 1. There is nothing to compare it with."
+    timed = outcome(one_condition(write_one("b", [0.0, 0.0], timing_only=True)), None)
+    assert answer(timed) == "b: time of the run 10 s. There is nothing to compare it with."
+
+
 def test_emulated_runs_are_marked(write_one):
     runs = two_methods(write_one)
     object.__setattr__(runs[0].manifest, "emulation", {"driver": "fabric", "fidelity": {"valid": True}})
