@@ -63,11 +63,11 @@ def candidates(
         if methods and entry.name not in methods and entry.label not in methods:
             continue
         rounds = entry.options.get("local_steps", _default_local_steps(entry))
-        if entry.name.startswith("robust-") and base.faults.byzantine is None:
+        if entry.name.startswith("robust-") and not base.faults.byzantine:
             excluded[entry.label] = _AGAINST_ATTACKS
         elif rounds is not None and rounds * ROUNDS > shortest:
             excluded[entry.label] = (
-                f"{rounds} local steps: the shortest runs ({shortest} steps) have fewer than {ROUNDS} rounds"
+                f"fewer than {ROUNDS} rounds of local steps in the shortest runs, which have {shortest} steps"
             )
         else:
             entries.append(entry)

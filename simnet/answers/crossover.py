@@ -98,7 +98,8 @@ def find_crossover(
     precision: float = PRECISION,
     points: int = POINTS,
 ) -> Crossover:
-    """Find every swap that shows between ``points`` evenly spaced points, each to ``precision``.
+    """Find every swap that shows between ``points`` evenly spaced points, each to ``precision``
+    (of whole numbers, to neighbours).
 
     ``between`` are labels of the scenario's algorithms, or names of methods, which then have their default
     options. The scenario's sweep is left out; ``seeds`` seeds are run from its own on. A target that is not
@@ -117,7 +118,7 @@ def find_crossover(
         middles = [
             span.middle(swap.below.number, swap.above.number)
             for swap in _swaps(known)
-            if span.width(swap.below.number, swap.above.number) > precision
+            if span.whole or span.width(swap.below.number, swap.above.number) > precision
         ]
         wanted = [number for number in middles if number is not None]
         if not wanted:

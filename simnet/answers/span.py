@@ -46,6 +46,11 @@ class Span:
         number = self._rounded(self._between(low, high, 0.5))
         return number if low < number < high else None
 
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are on the axis: brackets then end at neighbours."""
+        return self.scale.whole and not self.scale.unit
+
     def width(self, low: float, high: float) -> float:
         """How wide a bracket is: relative to its lower end, or, on a linear axis, to the whole span."""
         return high / low - 1 if self.logarithmic else (high - low) / (self.high - self.low)
@@ -56,7 +61,7 @@ class Span:
         return low + share * (high - low)
 
     def _rounded(self, number: float) -> float:
-        if self.scale.whole and not self.scale.unit:
+        if self.whole:
             return float(round(number))
         return float(f"{number:.12g}")
 

@@ -39,8 +39,8 @@ def crossover(
         str | None,
         typer.Option(
             help="What less of is better: [cyan]time_to_loss[/] (default), bytes_to_loss, dollars_to_loss, "
-            "time_to_accuracy, ...; of whole runs [cyan]time[/] (default of timing-only runs), bytes, dollars, "
-            "kwh, final_loss."
+            "time_to_accuracy, ...; of whole runs [cyan]time[/] (default of timing-only runs), bytes, "
+            "dollars, kwh, final_loss."
         ),
     ] = None,
     target: Annotated[
@@ -63,7 +63,8 @@ def crossover(
 ) -> None:
     """Find by bisection where two methods swap places along an axis.
 
-    Runs are those of [cyan]simnet batch[/]: finished ones are not run again. The scenario's sweep is left out.
+    Runs are those of [cyan]simnet batch[/]: finished ones are not run again. The scenario's
+    sweep is left out.
     """
     from simnet.answers import Search, find_crossover, read_measure, read_span
     from simnet.cli.batch_screen import watching
@@ -101,9 +102,8 @@ def _print(answer: "Crossover") -> None:
         ratio = f"{first / second:.4g}" if isfinite(first) and isfinite(second) and second else ""
         row = [_shown(point.value), measure.shown(first), measure.shown(second), ratio, better]
         rows.append(row + [f"{point.agreeing} of {answer.seeds}"] * (answer.seeds > 1))
-    typer.echo(
-        f"{measure}, {'mean of ' + str(answer.seeds) + ' seeds' if answer.seeds > 1 else 'one seed'}\n"
-    )
+    seeds = f"mean of {answer.seeds} seeds" if answer.seeds > 1 else "one seed"
+    typer.echo(f"{measure}, {seeds}\n")
     typer.echo(aligned(rows, left=0))
     typer.echo("")
     if not answer.swaps:

@@ -19,8 +19,8 @@ def recommend(
     deadline: Annotated[
         str | None,
         typer.Option(
-            help="Virtual time at which the lowest loss wins, such as [cyan]2h[/]; the scenario's stop.time, or "
-            "the time that the method in the middle takes for all steps, if not given."
+            help="Virtual time at which the lowest loss wins, such as [cyan]2h[/]; the scenario's stop.time, "
+            "or the time that the method in the middle takes for all steps, if not given."
         ),
     ] = None,
     budget: Annotated[
@@ -107,8 +107,9 @@ def _print(answer: "Recommendation") -> None:
             typer.echo(f"\nfailed: {one.label}\n    {one.failure}")
     if answer.excluded:
         typer.echo("\nnot tried:")
-        for label, why in answer.excluded.items():
-            typer.echo(f"  {label}: {why}")
+        for why in dict.fromkeys(answer.excluded.values()):
+            typer.echo(f"  {', '.join(label for label, its in answer.excluded.items() if its == why)}:")
+            typer.echo(f"      {why}")
     typer.echo(f"\n{_how_sure(answer)}\n{say_cost(answer.cost)}")
 
 

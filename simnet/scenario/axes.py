@@ -193,6 +193,7 @@ class Scale:
     whole: bool
 
     def value(self, magnitude: Fraction) -> Any:
+        """``magnitude`` as it stands in YAML, to twelve digits."""
         rounded = float(f"{float(magnitude):.12g}")
         if self.unit:
             return f"{rounded:.12g} {self.unit}"
@@ -204,7 +205,10 @@ _READERS = (seconds, bytes_, bytes_per_second, flops_per_second, quantity)
 
 
 def read_values(stated: list[Any], path: Path) -> tuple[Scale, list[Fraction]]:
-    """Magnitudes of ``stated``, all in the unit of the first that has one (zero may go without)."""
+    """Magnitudes of ``stated``, all in the unit of the first that has one (zero may go without).
+
+    Raises `ScenarioError` at ``path`` for what is no number, and for units of several kinds.
+    """
     pairs = [_magnitude(value, path) for value in stated]
     unit = next((unit for _, unit in pairs if unit), "")
     if unit:
