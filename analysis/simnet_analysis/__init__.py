@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from simnet_analysis.speedup import speedup_figure
     from simnet_analysis.staleness import staleness_figure
     from simnet_analysis.table import comparison_table, default_target, format_table, table_cells
-    from simnet_analysis.target_bars import target_bars
+    from simnet_analysis.target_bars import target_figure
     from simnet_analysis.timeline import timeline_figure
     from simnet_analysis.topology_map import MapLink, MapNode, topology_figure
 
@@ -50,7 +50,7 @@ _PLACES = {
     "speedup_figure": "speedup",
     "staleness_figure": "staleness",
     "table_cells": "table",
-    "target_bars": "target_bars",
+    "target_figure": "target_bars",
     "timeline_figure": "timeline",
     "topology_figure": "topology_map",
     "winners_figure": "heatmap",
@@ -78,7 +78,7 @@ __all__ = [
     "speedup_figure",
     "staleness_figure",
     "table_cells",
-    "target_bars",
+    "target_figure",
     "timeline_figure",
     "topology_figure",
     "winners_figure",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from simnet.results import ResultsError, Run
+from simnet.results import ResultsError, Run, higher_is_better
 from simnet_analysis.groups import leaves as leaves_of
 from simnet_analysis.style import PAGE_INCHES, paper_style
 
@@ -19,9 +20,10 @@ from simnet_analysis.style import PAGE_INCHES, paper_style
 def attack_figure(runs: Iterable[Run], metric: str = "accuracy", *, width: float = PAGE_INCHES) -> Figure:
     """A map of the final `metric` with a row per attack and a column per method.
 
-    Each number is the mean over the seeds. Runs that differ in something else, such as how the data are
-    shared out, come in panels side by side. Colours are those of `cividis`, which all eyes can tell apart; a
-    share such as an accuracy is shown in percent.
+    Each number is the mean over the seeds. Methods that come to the most on average stand on the left,
+    attacks that do the least on top, and `honest`, which is no attack, above them. Runs that differ in
+    something else, such as how the data are shared out, come in panels side by side. Colours are those of
+    `cividis`, which all eyes can tell apart; a share such as an accuracy is shown in percent.
 
     Raises:
         ResultsError: No run has Byzantine nodes, or one of them has no such metric.
@@ -42,6 +44,15 @@ def attack_figure(runs: Iterable[Run], metric: str = "accuracy", *, width: float
         labels += [run.label] if run.label not in labels else []
     if not cells:
         raise ResultsError("no run has Byzantine nodes")
+    found = [(place, value) for own in cells.values() for place, values in own.items() for value in values]
+    sign = 1.0 if higher_is_better(metric) else -1.0
+
+    def worst(name: str, part: int) -> tuple[bool, float]:
+        own = [value for place, value in found if place[part] == name and isfinite(value)]
+        return name != "honest", -sign * float(np.mean(own)) if own else np.inf
+
+    attacks.sort(key=lambda attack: worst(attack, 0))
+    labels.sort(key=lambda label: worst(label, 1))
     percent = metric.endswith("accuracy")
     return _drawn(cells, _titles(worlds), attacks, labels, metric, percent, width)
 

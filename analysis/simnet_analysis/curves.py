@@ -236,5 +236,5 @@ def what_bands_are(groups: Sequence[Group], band: str) -> str:
     if max(counts) == 1:
         return ""
     seeds = f"{max(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-    what = {"range": "band: least to largest", "confidence": "band: 95 % confidence of it"}
+    what = {"range": "band: least to largest", "confidence": "band: 95 % confidence"}
     return "; ".join([f"line: mean of {seeds} seeds", *([what[band]] if band in what else [])])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -13,8 +14,6 @@ from simnet.results import ResultsError, Run
 from simnet.results.columns import check_keys, columns_of, rows, si
 from simnet_analysis.measures import Goal, estimate, goal, key_scale
 from simnet_analysis.style import MethodStyle, blank, inches, legend_below, method_styles, paper_style
-
-_HATCHES = {"solid": "", "dashed": "////", "dotted": "....", "dash-dot": "\\\\\\\\", "long": "xxxx"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def winners_figure(
     styles = method_styles({method for amounts in cells.values() for method in amounts})
     with paper_style():
         side = min(0.5, (inches(width) - 0.9) / len(xs))
-        figure = blank(width, 0.95 + max(0.3, min(side, 0.42)) * len(ys))
+        figure = blank(width, 1.1 + max(1.5, max(0.3, min(side, 0.42)) * len(ys)))
         axes = figure.subplots()
         for (at_x, at_y), amounts in cells.items():
             best = winner(amounts)
@@ -105,7 +104,7 @@ def winners_figure(
             figure,
             [Patch(**_face(styles[method])) for method in shown],
             shown,
-            f"{title}; number: what the second best takes over it",
+            f"{title}\nnumber: times as much that the second best takes",
         )
     return figure
 
@@ -135,14 +134,14 @@ def _cells(
     return means, axes[0], axes[1]
 
 
-def _face(style: MethodStyle | None) -> dict[str, object]:
+def _face(style: MethodStyle | None) -> dict[str, Any]:
     if style is None:
         return {"facecolor": "#f2f2f2", "edgecolor": "white", "linewidth": 0.8}
     return {
         "facecolor": style.color,
         "edgecolor": "white",
         "linewidth": 0.8,
-        "hatch": _HATCHES[style.line],
+        "hatch": style.hatch,
     }
 
 
@@ -160,4 +159,4 @@ def _ticks(key: str, values: Sequence[object]) -> tuple[str, list[str]]:
     if not all(isinstance(value, int | float) for value in values):
         return key.rpartition(".")[2].replace("_", " "), [str(value) for value in values]
     scale = key_scale(key, [float(value) for value in values])  # type: ignore[arg-type]
-    return scale.label, [f"{float(value) / scale.size:,.4g}" for value in values]  # type: ignore[arg-type]
+    return scale.label, [f"{float(value) / scale.size:,.6g}" for value in values]  # type: ignore[arg-type]

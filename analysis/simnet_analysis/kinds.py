@@ -48,7 +48,7 @@ KINDS: dict[str, Kind] = {
     ),
     "target": Kind(
         "time, bytes, steps, dollars or kWh to a target: a bar per method",
-        "simnet_analysis.target_bars:target_bars",
+        "simnet_analysis.target_bars:target_figure",
     ),
     "speedup": Kind(
         "times faster than a baseline over a swept key, with crossovers",

@@ -73,7 +73,7 @@ def link_use_figure(
             axes.axhline(line, color="white", linewidth=0.6)
         bar = figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30, shrink=1.0)
         bar.set_label("use of the link (%)" if inches(width) < 5 else "use of the link's capacity (%)")
-        bar.outline.set_linewidth(0.4)  # type: ignore[operator]
+        bar.outline.set_linewidth(0.4)
         left = len(load) - len(names)
         axes.set_title(f"{run.label}" + (f"; {left} more links are less full" if left else ""), loc="left")
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import isfinite
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -92,7 +93,7 @@ def _draw(
     axes: Axes, pair: Sequence[Estimate], scales: Sequence[Scale], style: MethodStyle, on_front: bool
 ) -> None:
     (x, y), (across, up) = pair, scales
-    errors = {
+    errors: dict[str, Any] = {
         "xerr": [[(x.mean - x.low) / across.size], [(x.high - x.mean) / across.size]],
         "yerr": [[(y.mean - y.low) / up.size], [(y.high - y.mean) / up.size]],
     }
@@ -104,7 +105,7 @@ def _draw(
     axes.plot(*place, **marker, zorder=4)
 
 
-def _marker(style: MethodStyle, on_front: bool) -> dict[str, object]:
+def _marker(style: MethodStyle, on_front: bool) -> dict[str, Any]:
     return {
         "linestyle": "none",
         "marker": style.marker,

@@ -45,8 +45,9 @@ def run_map(run: Run, share: float = 0.5) -> RunMap:
         marked.add(name)
         held += seconds
     links: dict[frozenset[str], MapLink] = {}
-    for name, rate in rates.items():
-        match = _LINK.fullmatch(str(name))
+    for resource, rate in rates.items():
+        name = str(resource)
+        match = _LINK.fullmatch(name)
         if match is None:  # an uplink or downlink that stands beside its node's links
             continue
         ends = frozenset((match["a"], match["b"]))

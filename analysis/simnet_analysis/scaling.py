@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -105,7 +106,7 @@ def scaling_figure(
         axes = figure.subplots()
         if scale.log:
             axes.set_yscale("log")
-        ideal = {"color": "#888888", "linewidth": 0.8, "linestyle": (0, (3, 2)), "zorder": 1}
+        ideal: dict[str, Any] = {"color": "#888888", "linewidth": 0.8, "linestyle": (0, (3, 2)), "zorder": 1}
         axes.plot(values, values / values[0], **ideal)
         for one in found:
             axes.plot(one.workers, one.gain, **look(styles[one.method]))

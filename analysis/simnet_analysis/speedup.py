@@ -9,6 +9,7 @@ from math import exp, inf, isfinite, log, nan
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from simnet.results import ResultsError, Run
 from simnet_analysis.axes import Scale, dress_log, dress_x
@@ -147,9 +148,9 @@ def speedup_figure(
         dress_x(axes, scale)
         if not scale.log:
             axes.set_xlim(left=None)
-        _mark(axes, found, scale, sweep.key)
+        _mark(axes, found, scale)
         what = {"time": "faster", "bytes": "fewer bytes", "steps": "fewer steps"}.get(of, f"less {of}")
-        axes.set_ylabel(f"times {what} than {baseline}")
+        axes.set_ylabel(f"times {what}\nthan {baseline}")
         dress_log(axes.yaxis, axes.get_ylim())
         handles = [Line2D([], [], **look(styles[one.method])) for one in found]
         handles.append(Line2D([], [], **look(styles[baseline]) | {"marker": ""}))
@@ -167,23 +168,25 @@ def _draw(axes: Axes, one: SpeedUp, style: MethodStyle, scale: Scale) -> None:
         axes.fill_between(x, low, high, color=style.color, alpha=0.2, linewidth=0)
 
 
-def _mark(axes: Axes, found: Sequence[SpeedUp], scale: Scale, key: str) -> None:
+def _mark(axes: Axes, found: Sequence[SpeedUp], scale: Scale) -> None:
     """A ring and the value at each crossover."""
-    for one in found:
-        for at in crossovers(one.x, one.ratio):
-            place = at / scale.size
-            axes.plot(place, 1.0, marker="o", markersize=7, color="#333333", fillstyle="none", zorder=5)
-            axes.annotate(
-                _said(at, key, scale),
-                (place, 1.0),
-                (0, 6),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=7,
-            )
+    crossed = sorted(at for one in found for at in crossovers(one.x, one.ratio))
+    for number, at in enumerate(crossed):
+        place, below = at / scale.size, number % 2 == 1  # neighbours would write over each other
+        axes.plot(place, 1.0, marker="o", markersize=7, color="#333333", fillstyle="none", zorder=5)
+        axes.annotate(
+            _said(at, scale),
+            (place, 1.0),
+            (0, -6 if below else 6),
+            textcoords="offset points",
+            ha="center",
+            va="top" if below else "bottom",
+            fontsize=7,
+            path_effects=[withStroke(linewidth=1.6, foreground="white")],
+            zorder=6,
+        )
 
 
-def _said(value: float, key: str, scale: Scale) -> str:
+def _said(value: float, scale: Scale) -> str:
     unit = scale.label.rpartition("(")[2].rstrip(")") if "(" in scale.label else ""
     return f"{value / scale.size:.3g} {unit}".strip()

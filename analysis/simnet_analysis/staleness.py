@@ -37,8 +37,10 @@ def staleness_figure(runs: Iterable[Run], *, width: str | float = "page") -> Fig
         figure = blank(width, (2.1 if staged or down == 1 else 1.35) * down)
         panels = list(figure.subplots(down, across, sharey=staged, squeeze=False).flat)
         for panel, group in zip(panels, groups, strict=True):
-            _draw(panel, _ages(group.runs), styles[group.name].color)
-            panel.set_title(group.name)
+            ages = _ages(group.runs)
+            _draw(panel, ages, styles[group.name].color)
+            mean = float(np.concatenate(list(ages.values())).mean())
+            panel.set_title(group.name if staged else f"{group.name}, mean {mean:.3g}")
     return figure
 
 
@@ -50,8 +52,6 @@ def _draw(panel: Any, ages: dict[int, Any], color: str) -> None:
             panel.bar(values, 100 * shares, width=0.8, color=color)
             panel.set_ylabel("share of updates (%)")
             panel.axvline(ages[stage].mean(), color="#444444", linewidth=0.9, linestyle=(0, (3, 2)))
-            note = f"mean {ages[stage].mean():.3g}"
-            panel.text(0.98, 0.95, note, transform=panel.transAxes, ha="right", va="top", fontsize=7)
             continue
         panel.bar(values, 0.9 * shares, bottom=row, width=0.8, color=color)
         panel.axhline(row, color="#cccccc", linewidth=0.5, zorder=0)

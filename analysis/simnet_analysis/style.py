@@ -32,6 +32,16 @@ _DASHES: dict[str, Any] = {
     "dash-dot": (0, (5, 1.4, 1.2, 1.4)),
     "long": (0, (9, 2)),
 }
+_HATCHES = {
+    "s": "////",
+    "D": "\\\\\\\\",
+    "v": "....",
+    "P": "xxxx",
+    "X": "----",
+    "<": "||||",
+    ">": "++++",
+    "*": "oo",
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,11 @@ class MethodStyle:
     color: str
     line: str
     marker: str
+
+    @property
+    def hatch(self) -> str:
+        """How its areas are filled, so that they can be told apart in grey."""
+        return _HATCHES.get(self.marker, "")
 
     @property
     def dashes(self) -> Any:

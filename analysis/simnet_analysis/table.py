@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from simnet.results import Run, higher_is_better
+from simnet.results import Run, higher_is_better, preload
 from simnet_analysis.groups import Group, group_runs
 from simnet_analysis.quantities import say_bytes, say_seconds
 
@@ -51,7 +51,10 @@ def comparison_table(
     Raises:
         ResultsError: There is no run, or one recorded no such metric.
     """
+    runs = list(runs)
     groups = group_runs(runs)
+    if metric is not None:
+        preload(runs, [metric, "bytes"])
     if metric is None:
         frame = pd.DataFrame([_costs(group) for group in groups])
         frame.attrs.update(target=None, metric=None)

@@ -13,10 +13,8 @@ from simnet_analysis.groups import group_runs
 from simnet_analysis.measures import Estimate, estimate, goal, say
 from simnet_analysis.style import blank, group_styles, paper_style
 
-_HATCHES = {"solid": "", "dashed": "//", "dotted": "..", "dash-dot": "\\\\", "long": "xx"}
 
-
-def target_bars(
+def target_figure(
     runs: Iterable[Run],
     metric: str | None = "loss",
     *,
@@ -67,7 +65,7 @@ def target_bars(
                 height=0.68,
                 facecolor=style.color,
                 edgecolor="white",
-                hatch=_HATCHES[style.line],
+                hatch=style.hatch,
                 linewidth=0.4,
             )
             if one.runs > 1:

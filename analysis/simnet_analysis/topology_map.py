@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 
 from simnet.results import ResultsError
 from simnet.units import format_bandwidth
-from simnet_analysis.style import PAGE_INCHES, paper_style
+from simnet_analysis.style import PAGE_INCHES, legend_columns, paper_style
 
 Role = Literal["worker", "host", "server", "switch"]
 Point = tuple[float, float]
@@ -366,4 +366,5 @@ def _legend(
                 label=f"bottleneck: {spread}",
             )
         )
-    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 4))
+    columns = min(legend_columns([str(one.get_label()) for one in handles], figure.get_figwidth()), 4)
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns)

@@ -60,6 +60,7 @@ SECTIONS = {
     "NetworkConfig": "see [network](#network)",
     "NodeConfig": "node with properties",
     "PipelineConfig": "see [pipeline](#pipeline)",
+    "RunningCosts": "see [costs](#costs)",
     "PartialLink": "any of the keys of [link](#link)",
     "SiteConfig": "site with properties",
     "StageCharge": "see [below](#stagecharge)",
@@ -245,10 +246,13 @@ def command_names() -> list[str]:
     return list(_commands())
 
 
-def command(name: str) -> str:
-    """Arguments and options of one command of the command line."""
+def command(*names: str) -> str:
+    """Arguments and options of one command of the command line, or of a command of a command."""
+    found = _commands()[names[0]]
+    for name in names[1:]:
+        found = found.commands[name]
     rows = []
-    for parameter in _commands()[name].params:
+    for parameter in found.params:
         text = " ".join(str(getattr(parameter, "help", "") or "").split())
         if parameter.name == "help":
             continue

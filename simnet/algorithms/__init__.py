@@ -20,6 +20,7 @@ SHIPPED = {
     "fedbuff": "simnet.algorithms.fedbuff:FedBuff",
     "robust-allreduce": "simnet.algorithms.robust_allreduce:RobustAllReduce",
     "robust-gossip": "simnet.algorithms.robust_gossip:RobustGossip",
+    "bristle": "simnet.algorithms.bristle:Bristle",
     "pipeline": "simnet.algorithms.pipeline:Pipeline",
     "pipedream": "simnet.algorithms.pipedream:PipeDream",
     "pipedream-2bw": "simnet.algorithms.pipedream_2bw:PipeDream2BW",

@@ -7,10 +7,13 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from simnet.aggregation import Aggregate, AggregationConfig, Context, Median
-from simnet.runtime.node import Algorithm, Node
+from simnet.algorithms.membership import Group, SynchronousMethod, model_and_state
+from simnet.runtime.node import Encoded, GroupChanged, Node
+
+CENTRE = "last aggregate"
 
 
-class RobustAllReduce(Algorithm):
+class RobustAllReduce(SynchronousMethod):
     """Synchronous data parallel: all gather everybody's momentum, each combines them by a robust rule.
 
     `m_i <- beta m_i + (1 - beta) g_i`; `x <- x - opt(Agg(m_1, ..., m_n))` (Karimireddy, He and Jaggi,
@@ -35,21 +38,43 @@ class RobustAllReduce(Algorithm):
         return self
 
     async def worker(self, node: Node) -> None:
-        members = node.members(node.role)
         momentum, aggregate = torch.zeros_like(node.params), torch.zeros_like(node.params)
-        flops = self.aggregation.flops(len(members), node.parameters)
         draws = any(step.needs_rng for step in self.aggregation.before)
-        while node.running:
+
+        def give() -> Encoded:
+            return model_and_state(node.params, {**node.optimizer_state, CENTRE: aggregate})
+
+        def take(state: Encoded) -> None:
+            nonlocal aggregate
+            node.params, others = state.content
+            aggregate = others[CENTRE]
+            node.optimizer_state = {name: value for name, value in others.items() if name != CENTRE}
+
+        group = self.group(node, give, take)
+        while await group.round():
             gradient = await node.gradient()
             momentum = await self.mixed(node, momentum, gradient.vector)
-            vectors = torch.stack(await node.all_gather(momentum))
+            try:
+                members, vectors = await self.everybodys(node, group, momentum)
+            except GroupChanged:  # the others have taken the step without it: it has their model now
+                continue
             rng = node.shared_rng("robust-allreduce", node.version) if draws else None
+            flops = self.aggregation.flops(len(members), node.parameters)
             context = Context(centre=aggregate, rng=rng)
             answer = await node.compute(self.aggregation.combine, vectors, context, flops=flops)
             judge(node, members, answer)
             aggregate = answer.vector
             await node.step(aggregate)
             node.version += 1
+
+    async def everybodys(self, node: Node, group: Group, own: Tensor) -> tuple[tuple[str, ...], Tensor]:
+        """All who take part, and their vectors `[n, d]`. Raises `GroupChanged` as :meth:`Group.mean` does."""
+        while True:
+            members = node.view.members
+            try:
+                return members, torch.stack(await node.all_gather(own))
+            except GroupChanged as changed:
+                await group.agree(changed)
 
     async def mixed(self, node: Node, momentum: Tensor, gradient: Tensor) -> Tensor:
         """`beta m + (1 - beta) g`."""

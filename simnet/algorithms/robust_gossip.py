@@ -8,7 +8,8 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from simnet.aggregation import Aggregate, Context, GossipRuleConfig, SelfCentredClipping
-from simnet.algorithms.overlay import Graph, metropolis_weights, overlay
+from simnet.algorithms.edges import Edges
+from simnet.algorithms.overlay import Graph, metropolis_weights, overlay, tell_degrees
 from simnet.runtime.node import Algorithm, Node
 
 
@@ -35,23 +36,26 @@ class RobustGossip(Algorithm):
     )
 
     async def worker(self, node: Node) -> None:
-        weights = await metropolis_weights(node, overlay(self.graph, node))
-        neighbours = tuple(peer for peer in weights if peer != node.id)
+        neighbours = overlay(self.graph, node)
+        edges = Edges(node, neighbours, hello=len(neighbours))
+        await edges.begin()
+        if node.incarnation == 0:
+            await tell_degrees(node, edges, neighbours)
         momentum = torch.zeros_like(node.params)
-        iteration = 0
         while node.running:
             momentum = await self.descend(node, momentum)
             own = node.params
-            exchanges = [node.spawn(node.exchange(peer, own, ("mix", iteration))) for peer in neighbours]
-            received = [await exchange for exchange in exchanges]
-            answer = await self.combined(
-                node, own, received, [weights[peer] for peer in neighbours], iteration
-            )
+            exchanges = {peer: node.spawn(edges.exchange(peer, own, "mix")) for peer in neighbours}
+            found = {peer: await exchange for peer, exchange in exchanges.items()}
+            received = {peer: theirs for peer, theirs in found.items() if theirs is not None}
+            weights = metropolis_weights(node, len(neighbours), edges.hellos)
+            answer = await self.combined(node, own, received, weights)
             if answer.kept is not None:
                 kept = answer.kept.tolist()
-                node.judged(dict(zip((node.id, *neighbours), kept, strict=True)))
+                node.judged(dict(zip((node.id, *received), kept, strict=True)))
             node.params = answer.vector
-            iteration += 1
+            node.version += 1
+        edges.end()
 
     async def descend(self, node: Node, momentum: Tensor) -> Tensor:
         """The local steps; gives the new momentum."""
@@ -65,13 +69,15 @@ class RobustGossip(Algorithm):
         return momentum
 
     async def combined(
-        self, node: Node, own: Tensor, received: list[Tensor], weights: list[float], iteration: int
+        self, node: Node, own: Tensor, received: dict[str, Tensor], weights: dict[str, float]
     ) -> Aggregate:
-        """What the rule makes of the node's own model and its neighbours'."""
-        others = torch.stack(received) if received else own.new_zeros(0, len(own))
-        context = Context(
-            mixing=own.new_tensor(weights), rng=node.shared_rng("robust-gossip", iteration), centre=own
-        )
+        """What the rule makes of the node's own model and of those that came; of few, its own alone."""
+        others = torch.stack(list(received.values())) if received else own.new_zeros(0, len(own))
+        if 1 + len(received) < self.rule.fewest:
+            node.record(too_few_answers=len(received))
+            return Aggregate(own, None, None, 0.0)
+        mixing = own.new_tensor([weights[peer] for peer in received])
+        context = Context(mixing=mixing, rng=node.shared_rng("robust-gossip", node.version), centre=own)
         flops = self.rule.flops(1 + len(received), node.parameters)
         if "loss" in self.rule.needs:
             return await with_losses(node, lambda known: self.rule.update(own, others, known), context, flops)

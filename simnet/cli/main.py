@@ -21,6 +21,7 @@ from simnet.cli import (
     run,
     schema,
     topology,
+    trace,
     transfers,
     validate,
 )
@@ -44,6 +45,7 @@ app.command("transfers")(transfers.transfers)
 app.command("crossover")(crossover.crossover)
 app.command("recommend")(recommend.recommend)
 app.command("plot")(plot.plot)
+app.command("trace")(trace.trace)
 app.add_typer(results.app, name="results")
 app.command("list")(listing.list_)
 app.command("calibrate")(calibrate.calibrate)

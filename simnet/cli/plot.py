@@ -90,9 +90,13 @@ def plot(
     runs = selected(rest)
     folder = output or _common_folder(runs) / "figures"
     if name == "curves":
+        from simnet.results import preload
         from simnet_analysis import comparison_table, format_table
+        from simnet_analysis.curves import AXES
 
         wanted = metric or ("loss" if any(run.manifest.final for run in runs) else None)
+        if wanted is not None:
+            preload(runs, [wanted, "bytes", *keywords.get("axes", AXES)])
         typer.echo(format_table(comparison_table(runs, target, metric=wanted)))
     for path in draw_kind(name, runs, folder, keywords, format.split(",")):
         typer.echo(f"figure:  {path}")

@@ -15,7 +15,7 @@ from torch import Tensor
 from simnet.compute.charging import named_layers
 from simnet.compute.evaluation import evaluate
 from simnet.compute.handover import Handover
-from simnet.compute.jobs import GradientJob, Job, LossJob, State, StepJob, Subset, TrainJob
+from simnet.compute.jobs import GradientJob, Job, LossJob, PredictionJob, State, StepJob, Subset, TrainJob
 from simnet.compute.memory import keep_freed_memory, return_freed_memory
 from simnet.compute.placement import placed
 from simnet.compute.program import Mode, build_program, check_compiler
@@ -202,6 +202,12 @@ class Engine:
     def submit_loss(self, worker: int, params: Tensor, batch: int) -> LossJob:
         """Ask for the mean loss of `worker`'s batch at `params`: a forward pass, in training mode."""
         return self.submit(LossJob(worker, params, batch))
+
+    def submit_predictions(
+        self, worker: int, params: Tensor, first_batch: int, batches: int
+    ) -> PredictionJob:
+        """Ask which classes models `params` `[m, d]` give the samples of `batches` of `worker`'s batches."""
+        return self.submit(PredictionJob(worker, params, first_batch, batches))
 
     def submit_step(self, params: Tensor, gradient: Tensor, state: State) -> StepJob:
         """Ask for one optimizer step along `gradient`. Jobs on the same tensors are computed once."""

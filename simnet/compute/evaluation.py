@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from simnet.compute.batched import chunks
+from simnet.compute.jobs import PredictionJob
 from simnet.compute.program import Program
 from simnet.compute.shard import Shard
 
@@ -27,6 +28,19 @@ def evaluate(shard: Shard, params: Sequence[Tensor]) -> list[dict[str, float]]:
         for part in chunks(params, models):
             results += _evaluate_models(program, shard.stacked(part), inputs, targets, samples)
     return results
+
+
+def run_predictions(shard: Shard, jobs: Sequence[PredictionJob]) -> None:
+    """Run prediction jobs, one after the other: each has several models on the same samples."""
+    program = shard.program
+    program.evaluate()
+    with torch.no_grad():
+        for job in jobs:
+            inputs, targets = program.task.gather([(job.worker, job.first_batch)], job.batches)
+            samples, wanted = inputs[:, 0].flatten(0, 1), targets[:, 0].flatten(0, 1)
+            rows = shard.stacked(list(job.params))
+            classes = [outputs.argmax(dim=-1) for _, outputs in _outputs(program, rows, samples)]
+            job.result = torch.cat(classes), wanted
 
 
 def _evaluate_models(

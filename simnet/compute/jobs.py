@@ -106,6 +106,19 @@ class LossJob(Job[Tensor]):
 
 
 @dataclass(slots=True, eq=False)
+class PredictionJob(Job[tuple[Tensor, Tensor]]):
+    """The classes `[m, samples]` that models `params` `[m, d]` give `worker`'s batches, and the true ones.
+
+    The batches are `first_batch` and those after it, `batches` in all; evaluated, not trained on.
+    """
+
+    worker: int
+    params: Tensor
+    first_batch: int
+    batches: int
+
+
+@dataclass(slots=True, eq=False)
 class StepJob(Job[StepResult]):
     """One optimizer step from `params` and `state` along `gradient`, whoever computed it."""
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from simnet.compute.batched import run_gradients, run_losses, run_steps, run_training
-from simnet.compute.jobs import GradientJob, Job, LossJob, StepJob, TrainJob
+from simnet.compute.evaluation import run_predictions
+from simnet.compute.jobs import GradientJob, Job, LossJob, PredictionJob, StepJob, TrainJob
 from simnet.compute.shard import Shard
 from simnet.compute.stages import (
     PieceBackward,
@@ -22,6 +23,7 @@ RUNNERS: dict[type[Job[Any]], Runner] = {
     TrainJob: run_training,
     GradientJob: run_gradients,
     LossJob: run_losses,
+    PredictionJob: run_predictions,
     StepJob: run_steps,
     PieceForward: run_piece_forwards,
     PieceBackward: run_piece_backwards,

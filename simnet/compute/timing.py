@@ -13,6 +13,7 @@ from simnet.compute.jobs import (
     GradientResult,
     Job,
     LossJob,
+    PredictionJob,
     State,
     StepJob,
     StepResult,
@@ -95,6 +96,12 @@ class TimingEngine:
     def submit_loss(self, worker: int, params: Tensor, batch: int) -> LossJob:
         """Refused: there is no loss. Raises `ValueError`."""
         raise ValueError("a synthetic task has no loss")
+
+    def submit_predictions(
+        self, worker: int, params: Tensor, first_batch: int, batches: int
+    ) -> PredictionJob:
+        """Refused: there are no classes. Raises `ValueError`."""
+        raise ValueError("a synthetic task has no classes to predict")
 
     def submit_step(self, params: Tensor, gradient: Tensor, state: State) -> StepJob:
         """Count an optimizer step; raises `ValueError` unless `gradient` has the shape of `params`."""

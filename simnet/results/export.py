@@ -54,11 +54,11 @@ def to_tensorboard(runs: Sequence[Run], folder: Path) -> None:
             "TensorBoard is not installed: pip install 'simnet[tensorboard]' brings it"
         ) from None
     for run, name in zip(runs, run_names(runs), strict=True):
-        writer = SummaryWriter(str(folder / name))  # type: ignore[no-untyped-call]
+        writer = SummaryWriter(str(folder / name))
         for tag, step, time, value in _scalars(run):
-            writer.add_scalar(tag, value, step, walltime=time)  # type: ignore[no-untyped-call]
-        writer.add_text("scenario", f"```yaml\n{run.scenario_yaml}\n```")  # type: ignore[no-untyped-call]
-        writer.close()  # type: ignore[no-untyped-call]
+            writer.add_scalar(tag, value, step, walltime=time)
+        writer.add_text("scenario", f"```yaml\n{run.scenario_yaml}\n```")
+        writer.close()
 
 
 def to_mlflow(runs: Sequence[Run], folder: Path) -> None:

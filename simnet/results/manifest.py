@@ -150,7 +150,7 @@ class Manifest:
             raise ResultsError(f"not valid JSON: {error}") from None
         if not isinstance(data, dict):
             raise ResultsError(f"a manifest is a JSON object, not a {type(data).__name__}")
-        version = data.get("schema")
+        version: Any = data.get("schema")
         data = migrated(data)  # first of all: another version has other keys
         lacking = [name for name in ("scenario", "prices") if name not in data]
         if lacking:
@@ -158,7 +158,7 @@ class Manifest:
         for name in ("final", "invariants"):
             if isinstance(data.get(name), dict):
                 data[name] = {key: _decoded(value) for key, value in data[name].items()}
-        return cls.from_mapping(data), int(version)
+        return cls.from_mapping(data), version
 
 
 def _number(name: str, value: Any) -> float:

@@ -8,7 +8,7 @@ written. (Parquet itself names the version of the library that wrote it.)
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simnet.results.errors import ResultsError
 
@@ -46,7 +46,7 @@ ALWAYS = ("metrics", "transfers", "spans")
 """The tables that every run has, of any schema and whatever happened in it."""
 ADDED_TABLES = {"links": 2}
 """The schema with which a table came; the others are of the first. Older runs have it without rows."""
-ADDED_COLUMNS = {
+ADDED_COLUMNS: dict[tuple[str, str], tuple[int, Any]] = {
     ("transfers", "mean_rate"): (2, None),
     ("transfers", "bound_by"): (2, ""),
     ("transfers", "bound"): (2, []),

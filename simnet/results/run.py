@@ -176,7 +176,10 @@ class Run:
             raise ResultsError(
                 f"{self.folder} has no metric {metric!r}{where}{hint} (it has: {', '.join(names) or 'none'})"
             )
-        return rows["time"].to_numpy(), rows["step"].to_numpy(), rows["value"].to_numpy()
+        found = rows["time"].to_numpy(), rows["step"].to_numpy(), rows["value"].to_numpy()
+        if node == "":
+            self._loaded[metric] = found
+        return found
 
     def final(self, metric: str) -> float:
         """The last value of ``metric`` for the whole system. Raises ``ResultsError`` if there is none."""
@@ -281,7 +284,7 @@ class Run:
 
     @cached_property
     def _loaded(self) -> dict[str, Series]:
-        """What ``preload`` has read of the whole system's metrics."""
+        """What has been asked for of the whole system's metrics, or was read by ``preload``."""
         return {}
 
     @cached_property
@@ -359,14 +362,18 @@ def preload(runs: Sequence[Run], metrics: Iterable[str]) -> None:
     import numpy as np
 
     wanted = sorted(set(metrics) - {"time", *QUANTITIES})
-    files = {os.fspath(run.folder / "metrics.parquet"): run for run in runs}
+    files = {
+        os.fspath(run.folder / "metrics.parquet"): run
+        for run in runs
+        if not run._loaded.keys() >= set(wanted)
+    }
     if len(files) < _MANY or not wanted:
         return
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     names = ", ".join("'" + name.replace("'", "''") + "'" for name in wanted)
     try:
         with duckdb.connect() as connection:
-            columns = connection.execute(
+            columns: dict[str, Any] = connection.execute(
                 "SELECT filename, name, time, step, value "
                 f"FROM read_parquet([{listed}], filename=true, file_row_number=true) "
                 f"WHERE node = '' AND name IN ({names}) ORDER BY filename, name, file_row_number"

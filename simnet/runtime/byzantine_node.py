@@ -23,7 +23,7 @@ from simnet.faults.attacks import (
     Outgoing,
 )
 from simnet.faults.attacks.attack import Behaviour
-from simnet.runtime.node import Encoded, Gradient, Message, Node, OnLayer, PeerLost, Task
+from simnet.runtime.node import Encoded, Gradient, GroupChanged, Message, Node, OnLayer, Task
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.watched_node import WatchedNode, folded, kind_of, unfolded, vectors_of, with_vectors
@@ -118,6 +118,10 @@ class ByzantineNode(WatchedNode):
     async def loss(self, params: Tensor | None = None) -> float:
         self._choose_data()
         return await super().loss(params)
+
+    async def predictions(self, models: Sequence[Tensor], batches: int = 1) -> tuple[Tensor, Tensor]:
+        self._choose_data()
+        return await super().predictions(models, batches)
 
     async def _pretend(self, seconds: float) -> None:
         """Let the time pass that honest work would take, with an idle device; or none in a hurry."""
@@ -252,10 +256,15 @@ class ByzantineNode(WatchedNode):
             return
         await self._adversary.look_around()
         here = self._adversary.sightings.all_here(kind, turn, self._adversary.seen_by(self.id, members))
+        run = self._inner._run
         try:
-            with self._inner._run.failures.together(self.id, members):
-                await self._inner.wait(here, "honest contributions")
-        except PeerLost:
+            ticket = run.views.enter(self._inner)
+            try:
+                with run.failures.together(self.id, members):
+                    await self._inner.wait(here, "honest contributions")
+            finally:
+                run.views.leave(ticket)
+        except GroupChanged:
             pass  # the collective itself raises it again
 
     def _face(

@@ -1,9 +1,9 @@
 """What becomes of messages and of those who wait when a node goes down or comes back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import simpy
 
@@ -12,6 +12,7 @@ from simnet.network.clock import Alarm
 from simnet.runtime.detection import detection_of
 from simnet.runtime.node import PeerLost
 from simnet.runtime.partitions import Partitions
+from simnet.runtime.waiting import Told
 
 if TYPE_CHECKING:
     from simnet.runtime.simulated import SimulatedRun
@@ -33,6 +34,20 @@ class _News:
     """Of the time that it is gone: it may come back and go again meanwhile."""
     awaited: int
     """Messages that have not come yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Still:
+    """Whether somebody still waits for what they are told about: two may be lost at one instant."""
+
+    entries: Mapping[Any, Any]
+    key: Any
+    entry: Any
+
+    @property
+    def open(self) -> bool:
+        """Whether the entry is still there."""
+        return self.entries.get(self.key) is self.entry
 
 
 class Failures:
@@ -66,10 +81,13 @@ class Failures:
             partitions.begin()
 
     def stop(self) -> None:
-        """The run is over: nothing that is to come would change it."""
+        """No more partitions, and nobody watches the others any more."""
         self.detection.stop()
         if self._partitions is not None:
             self._partitions.stop()
+
+    def notice_no_more(self) -> None:
+        """The run is over: it makes no difference who notices what."""
         for alarm in self._down.values():
             if alarm is not None:
                 alarm.call_off()
@@ -205,12 +223,16 @@ class Failures:
         self._run.recorder.fault(float(self._run.env.now), node_id, "noticed", "")
         if self._run.rollback is not None and self._run.rollback.begins(node_id):
             return
-        told = {process: node_id for process, (_, group) in self._collectives.items() if node_id in group}
+        told: dict[simpy.Process, Told] = {}
+        for process, entry in self._collectives.items():
+            if node_id in entry[1]:
+                told[process] = Told(PeerLost(node_id), _Still(self._collectives, process, entry))
         for node in self._run.nodes.values():
-            for waiting in node.waiting_for.values():
+            for key, waiting in node.waiting_for.items():
                 concerned = waiting.peer == node_id or node_id in waiting.watching
                 if concerned and waiting.process is not None:
-                    told[waiting.process] = node_id
+                    still = _Still(node.waiting_for, key, waiting)
+                    told[waiting.process] = Told(PeerLost(node_id), still)
         self._run.rings.lost(node_id)
         self._run.views.lost(node_id)
         _interrupt(told)
@@ -229,16 +251,17 @@ class Failures:
         for flow in list(self._flows.values()):
             if flow.transfer.held and self.is_lost(flow.source, flow.target):
                 self._run.network.cancel(flow.transfer)
-        told: dict[simpy.Process, str] = {}
-        for process, (observer, members) in self._collectives.items():
-            lost = self._first_lost(observer, members)
+        told: dict[simpy.Process, Told] = {}
+        for process, entry in self._collectives.items():
+            lost = self._first_lost(*entry)
             if lost is not None:
-                told[process] = lost
+                told[process] = Told(PeerLost(lost), _Still(self._collectives, process, entry))
         for name, node in self._run.nodes.items():
-            for waiting in node.waiting_for.values():
+            for key, waiting in node.waiting_for.items():
                 lost = next((peer for peer in waiting.peers if self.is_lost(name, peer)), None)
                 if lost is not None and waiting.process is not None:
-                    told[waiting.process] = lost
+                    still = _Still(node.waiting_for, key, waiting)
+                    told[waiting.process] = Told(PeerLost(lost), still)
         self._run.rings.lost_apart(self.is_lost)
         self._run.views.split()
         _interrupt(told)
@@ -253,7 +276,7 @@ class Failures:
             listener()
 
 
-def _interrupt(told: dict[simpy.Process, str]) -> None:
-    for process, peer in told.items():
+def _interrupt(told: dict[simpy.Process, Told]) -> None:
+    for process, what in told.items():
         if process.is_alive:
-            process.interrupt(PeerLost(peer))
+            process.interrupt(what)

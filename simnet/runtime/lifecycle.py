@@ -154,6 +154,8 @@ class Lifecycle:
     def _stop_if_over(self) -> None:
         if (self._gone or self._run.weather_ahead) and self._run.is_over:
             self._run.stop_weather()
+            if self._gone.keys() <= self._finished:
+                self._run.failures.notice_no_more()
 
     # -- whether anything can still happen ------------------------------------------------------------
 

@@ -283,6 +283,15 @@ class Node(ABC):
         forward pass.
         """
 
+    async def predictions(self, models: Sequence[Tensor], batches: int = 1) -> tuple[Tensor, Tensor]:
+        """Classes `[m, samples]` that `models` give this node's next samples, and the true ones `[samples]`.
+
+        The samples are those of the minibatches that it would draw next; they are not used up. Takes the time
+        of a forward pass for each model and minibatch. Raises `ValueError` where a task has no classes, and
+        `NotImplementedError` for a node that holds a part of the model only.
+        """
+        raise NotImplementedError(f"{self.id} cannot tell classes")
+
     @abstractmethod
     async def step(self, gradient: Tensor) -> None:
         """One step of the task's optimizer with `gradient`, applied to `params` as they are when it ends.

@@ -40,7 +40,7 @@ class Partitions:
             self._alarms.append(Alarm(self._run.env, partial(self._begins, split), split.at))
 
     def stop(self) -> None:
-        """The run is over: no more partitions, but those that are there may heal."""
+        """No more partitions; those that are there are noticed and heal."""
         for alarm in self._alarms:
             alarm.call_off()
 
@@ -73,7 +73,6 @@ class Partitions:
         noticing = Alarm(
             self._run.env, partial(self._notice, split), self._run.failures.detection.seconds_until_split()
         )
-        self._alarms.append(noticing)
         if split.until < inf:
             Alarm(self._run.env, partial(self._heals, split, noticing), split.until - self._run.env.now)
 

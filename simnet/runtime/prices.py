@@ -74,7 +74,8 @@ def _links(topology: Topology) -> Iterable[tuple[str, dict[str, float]]]:
     Egress is paid, ingress is not: from a switch to a host is free, as is a node's own up- or downlink, which
     stands beside its links. A half-duplex link cannot tell the directions: all that it carries is paid.
     """
-    graph, prices = topology.graph, {}
+    graph = topology.graph
+    prices: dict[int, dict[str, float]] = {}
     for a, b, edge in graph.edges(data=True):
         free = graph.nodes[a]["switch"] and not graph.nodes[b]["switch"] and edge["duplex"] != "half"
         price = edge["config"].dollars_per_gb

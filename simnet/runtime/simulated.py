@@ -26,7 +26,7 @@ from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
 from simnet.runtime.lifecycle import DeadlockError as DeadlockError
 from simnet.runtime.lifecycle import Lifecycle
-from simnet.runtime.node import Aborted, Cancelled, Encoded, Message
+from simnet.runtime.node import Aborted, Cancelled, Encoded, Message, Node
 from simnet.runtime.partitions import Partitions
 from simnet.runtime.payload import payload_bytes
 from simnet.runtime.placement import Placed, members_by_role, placements
@@ -116,7 +116,12 @@ class SimulatedRun:
         if self.checkpoints is not None and self.checkpoints.config.on_failure == "restart":
             self.rollback = Rollback(self, self.checkpoints)
         self.adversary = Adversary(self, world.faults.byzantine) if world.faults.byzantine else None
-        self.faces = {name: seen_by_its_method(node, self.adversary) for name, node in self.nodes.items()}
+        self.faces: dict[str, Node] = {
+            name: seen_by_its_method(node, self.adversary) for name, node in self.nodes.items()
+        }
+        section = world.scenario.faults
+        self.weather_ahead = bool(section.churn or section.partitions or section.detection)
+        """Whether nodes may yet go, come or be separated, or watch each other."""
         self.collectives = Collectives(
             world.scenario.network,
             world.topology,
@@ -360,14 +365,9 @@ class SimulatedRun:
         may_return = (lambda _: False) if self._churning is None else self._churning.may_return
         return self.lifecycle.is_over(may_return)
 
-    @property
-    def weather_ahead(self) -> bool:
-        """Whether nodes may go, come or be separated, or watch each other."""
-        section = self.scenario.faults
-        return bool(section.churn or section.partitions or section.detection)
-
     def stop_weather(self) -> None:
-        """The run is over: nothing goes or comes any more."""
+        """There is nothing more to do: nobody goes or comes any more, but who has gone is still noticed."""
+        self.weather_ahead = False
         self.failures.stop()
         if self._churning is not None:
             self._churning.stop()
@@ -434,6 +434,8 @@ class SimulatedRun:
                 if entry.steps and self._churning is not None:
                     self._churning.stepped(entry.node)
         self._evaluation.steps_taken(self.worker_steps // len(self._workers))
+        if self.weather_ahead and self._spent():
+            self.stop_weather()
         self._report(urgent=False)
         for entry in finishing:
             entry.event.succeed(entry.job.result)

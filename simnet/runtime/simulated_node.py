@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 import simpy
+import torch
 from torch import Tensor
 
 from simnet.faults.slowdown import NO_SLOWDOWN
@@ -316,6 +317,14 @@ class SimulatedNode(Node):
             job = self._run.engine.submit_loss(self.rank, at, self.batches_drawn)
             seconds = self._clocked.loss(self.now, self.batches_drawn)
             return float(await self._finish("loss", job, seconds))
+
+    async def predictions(self, models: Sequence[Tensor], batches: int = 1) -> tuple[Tensor, Tensor]:
+        with self._device.request() as turn:
+            await self.wait(turn, "its device")
+            stacked = torch.stack(list(models))
+            job = self._run.engine.submit_predictions(self.rank, stacked, self.batches_drawn, batches)
+            seconds = len(models) * batches * self._machine.forward_seconds()
+            return cast(tuple[Tensor, Tensor], await self._finish("predict", job, seconds))
 
     async def step(self, gradient: Tensor) -> None:
         with self._device.request() as turn:

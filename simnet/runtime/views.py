@@ -235,16 +235,27 @@ class Views:
             return
         meeting.overdue = True
         self._conclude_if_complete(meeting)
-        if not meeting.concluded:
+        self._give_up_if_too_few(meeting)
+
+    def _give_up_if_too_few(self, meeting: Meeting) -> None:
+        """After the deadline; where the coordinator is down they begin again; reports may be under way."""
+        if meeting.concluded or not meeting.overdue or self._run.failures.is_down(meeting.coordinator):
+            return
+        if len(meeting.told) + self._done(meeting.role) < meeting.quorum:
             self._meetings.remove(meeting)
             missed = f"{len(meeting.here)} of at least {meeting.quorum} nodes of role {meeting.role!r} came"
             for told in meeting.told.values():
                 told.succeed(Timeout(f"{missed} to a new view before its deadline"))
 
+    def _done(self, role: str) -> int:
+        """Nodes that have done all of their work: a quorum does not miss them."""
+        return sum(self._run.nodes[name].role == role for name in self._ended)
+
     def _settle(self, role: str) -> None:
         for meeting in list(self._meetings):
             if meeting.role == role:
                 self._conclude_if_complete(meeting)
+                self._give_up_if_too_few(meeting)
 
     def _drop(self, coordinator: str) -> None:
         """Send away whoever waits for this coordinator: they meet again at another."""
@@ -261,7 +272,7 @@ class Views:
         if meeting.concluded or self._run.failures.is_down(meeting.coordinator):
             return
         here = sum(name in meeting.here for name in self._expected(meeting.role, meeting.coordinator))
-        if here < meeting.quorum:
+        if here + self._done(meeting.role) < meeting.quorum:
             return
         if meeting.overdue or not self._missing(meeting):
             self._conclude(meeting)

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Coroutine, Generator, Hashable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import simpy
 
@@ -16,7 +16,7 @@ class Until(Generic[T]):
     """`await Until(event)`: SimPy resumes the coroutine with the event's value.
 
     An interrupt raises its cause, if that is a :class:`GroupChanged` (or `PeerLost`) or :class:`NodeDown`,
-    and :class:`Cancelled` otherwise. What was told about a collective that is over by now changes nothing.
+    and :class:`Cancelled` otherwise. What was told about something that is over by now changes nothing.
     """
 
     __slots__ = ("event",)
@@ -47,12 +47,20 @@ class Ticket:
     open: bool = True
 
 
+class Openable(Protocol):
+    """Something that is over some time."""
+
+    @property
+    def open(self) -> bool:
+        """Whether it is not over yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The cause of an interrupt that is void once the collective is over."""
+    """The cause of an interrupt that is void once what it is about (a collective, a wait) is over."""
 
     error: GroupChanged
-    ticket: Ticket
+    ticket: Openable
 
 
 @dataclass(frozen=True, slots=True)

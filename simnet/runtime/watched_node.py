@@ -1,6 +1,6 @@
 """A node as its method sees it in a run with Byzantine nodes: the same node, and somebody looks on."""
 
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -55,20 +55,6 @@ class WatchedNode(Node):
     def neighbors(self) -> tuple[str, ...]:
         return self._inner.neighbors
 
-    def members(self, role: str) -> tuple[str, ...]:
-        return self._inner.members(role)
-
-    def up(self, role: str | None = None) -> tuple[str, ...]:
-        return self._inner.up(role)
-
-    @property
-    def incarnation(self) -> int:  # type: ignore[override]  # nobody but the node itself changes it
-        return self._inner.incarnation
-
-    @property
-    def kept(self) -> dict[str, Any]:  # type: ignore[override]  # the same, which methods write into
-        return self._inner.kept
-
     @property
     def view(self) -> View:
         return self._inner.view
@@ -87,6 +73,24 @@ class WatchedNode(Node):
     @optimizer_state.setter
     def optimizer_state(self, value: dict[str, Tensor]) -> None:
         self._inner.optimizer_state = value
+
+    @property
+    def incarnation(self) -> int:
+        return self._inner.incarnation
+
+    @incarnation.setter
+    def incarnation(self, value: int) -> None:
+        self._inner.incarnation = value
+
+    def up(self, role: str | None = None) -> tuple[str, ...]:
+        return self._inner.up(role)
+
+    def members(self, role: str) -> tuple[str, ...]:
+        return self._inner.members(role)
+
+    @property
+    def kept(self) -> dict[str, Any]:  # type: ignore[override]  # the same, which methods write into
+        return self._inner.kept
 
     @property
     def now(self) -> float:
@@ -115,6 +119,9 @@ class WatchedNode(Node):
     async def loss(self, params: Tensor | None = None) -> float:
         return await self._inner.loss(params)
 
+    async def predictions(self, models: Sequence[Tensor], batches: int = 1) -> tuple[Tensor, Tensor]:
+        return await self._inner.predictions(models, batches)
+
     async def step(self, gradient: Tensor) -> None:
         await self._inner.step(gradient)
 
@@ -134,9 +141,14 @@ class WatchedNode(Node):
         await self._inner.send(to, payload, tag)
 
     async def recv(
-        self, sender: str | None = None, tag: Hashable = "", *, timeout: float | None = None
+        self,
+        sender: str | None = None,
+        tag: Hashable = "",
+        *,
+        timeout: float | None = None,
+        watching: Collection[str] = (),
     ) -> Message:
-        return await self._inner.recv(sender, tag, timeout=timeout)
+        return await self._inner.recv(sender, tag, timeout=timeout, watching=watching)
 
     async def exchange(self, peer: str, payload: Any, tag: Hashable = "") -> Any:
         self._show(kind_of(tag), self._turn(tag), payload, (peer,))
@@ -221,7 +233,7 @@ class WatchedNode(Node):
     ) -> tuple[tuple[str, ...], Hashable, Hashable]:
         """Members of a collective, its kind, and the how-manieth call of this kind this is."""
         members = self.view.members if group is None else tuple(group)
-        kind = (name, members)
+        kind = (name, members, self.view.epoch)
         turn = self._turns.get(kind, 0)
         self._turns[kind] = turn + 1
         return members, kind, turn

@@ -71,7 +71,7 @@ def test_an_error_is_told_as_the_manual_says() -> None:
     assert error_of(TEXT.replace("bandwidth: 100", "bandwith: 100")) == (
         "x.yaml:5: network.link.bandwith: unknown key\n"
         "    given:    bandwith: 100 Mbps\n"
-        "    expected: one of bandwidth, latency, duplex, sharing, efficiency, jitter, loss\n"
+        "    expected: one of bandwidth, latency, duplex, sharing, efficiency, jitter, loss, dollars_per_gb\n"
         "    did you mean `bandwidth`?"
     )
 
@@ -224,7 +224,7 @@ def test_an_override_replaces_a_value_and_is_blamed_for_it() -> None:
     assert error_of(TEXT, ("network.link.bandwith=1 Gbps",)) == (
         "--set network.link.bandwith=1 Gbps: network.link.bandwith: unknown key\n"
         "    given:    bandwith: 1 Gbps\n"
-        "    expected: one of bandwidth, latency, duplex, sharing, efficiency, jitter, loss\n"
+        "    expected: one of bandwidth, latency, duplex, sharing, efficiency, jitter, loss, dollars_per_gb\n"
         "    did you mean `bandwidth`?"
     )
     assert error_of(TEXT, ("netwrk.link.latency=1 s",)).startswith(
