@@ -110,8 +110,9 @@ def test_time_to_a_loss_swaps_with_the_bandwidth(small, tmp_path):
     changes = {
         "algorithms": ["allreduce", {"name": "local-sgd", "local_steps": 20}],
         "task.charge_as": {"parameters": "10M", "step_seconds": "1 s"},
-        "task.partition": {"name": "by-class", "classes_per_worker": 1},
+        "task.partition": {"name": "by-class", "classes_per_worker": 2},
         "stop.steps": 200,
+        "network.topology.nodes": 5,
         "evaluate": {"every": "5 steps", "samples": 200},
     }
     file = tmp_path / "small.yaml"

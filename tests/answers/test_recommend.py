@@ -55,9 +55,14 @@ def test_local_steps_where_the_network_is_slow(learning):
 
 
 def test_allreduce_where_the_network_is_fast(learning):
-    """Everybody takes one second a step, and long ways with one class alone lead apart."""
+    """Everybody takes one second a step, and long ways with two classes alone lead apart."""
     rare = {"name": "local-sgd", "local_steps": 45, "label": "rare"}
-    changes = {"task.partition.classes_per_worker": 1, "stop.steps": 810, "algorithms": ["allreduce", rare]}
+    changes = {
+        "network.topology.nodes": 5,
+        "task.partition.classes_per_worker": 2,
+        "stop.steps": 810,
+        "algorithms": ["allreduce", rare],
+    }
     file = learning("10 Tbps", **changes)
     answer = asked(file, ("allreduce", "rare"), deadline_seconds=900.0, seeds=2)
     best, *others = answer.ranking
