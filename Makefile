@@ -17,10 +17,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/simnet run $(SCENARIO) --plot
+	$(BIN)/simnet run $(SCENARIO) --plot --report
 
+# Emulations measure real time, so they run when nothing else does.
 test: install
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --ignore tests/emulation --ignore tests/conformance
+	$(BIN)/python -m pytest tests/emulation tests/conformance
 
 lint: install docs
 	$(BIN)/ruff check .
@@ -37,6 +39,8 @@ bench: install
 	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/memory.py
 	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/batch.py
+	$(BIN)/python bench/batch.py --predict
 
 claims: install
 	$(BIN)/python -m pytest -m claims $(PYTEST_ARGS)

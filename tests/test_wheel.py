@@ -26,9 +26,12 @@ def installed(tmp_path_factory):
     return site
 
 
-def test_the_wheel_holds_the_library_and_the_typing_marker(installed):
+def test_the_wheel_holds_the_library_the_report_and_the_typing_marker(installed):
     for name in ("simnet/library/quickstart.yaml", "simnet/py.typed", "simnet_analysis/py.typed"):
         assert (installed / name).is_file()
+    page = ROOT / "analysis" / "simnet_analysis" / "report" / "page"
+    for file in page.iterdir():
+        assert (installed / "simnet_analysis" / "report" / "page" / file.name).is_file()
     assert not list(installed.glob("tests*"))
     assert not list(installed.glob("scenarios*"))
 

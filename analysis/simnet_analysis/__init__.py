@@ -44,6 +44,7 @@ _PLACES = {
     "link_use_figure": "link_use",
     "loss_figure": "curves",
     "pareto_figure": "pareto",
+    "report_html": "report",
     "run_map_figure": "run_map",
     "save_figure": "save",
     "scaling_figure": "scaling",

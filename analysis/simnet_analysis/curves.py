@@ -196,27 +196,34 @@ def _marked(x: NDArray[np.float64], log: bool) -> list[int]:
 
 
 def _limit_y(panels: Sequence[Axes], groups: Sequence[Group], metric: str) -> float | None:
-    """Make the vertical axes logarithmic if values shrink a hundredfold; the top, if values go beyond it.
+    """Set the vertical axes as `y_limit` says; gives the top where values go beyond it."""
+    log, limits = y_limit(groups, metric)
+    if log:
+        for panel in panels:
+            panel.set_yscale("log")
+    if limits is None:
+        return None
+    panels[0].set_ylim(*limits)
+    return limits[1]
 
-    One exploding loss must not flatten all others.
+
+def y_limit(groups: Sequence[Group], metric: str) -> tuple[bool, tuple[float, float] | None]:
+    """Whether an axis of ``metric`` is logarithmic (values shrink a hundredfold), and its ends where values
+    go beyond them: one exploding loss must not flatten all others.
     """
     if higher_is_better(metric):
-        return None
+        return False, None
     values = [np.asarray(run.arrays(metric)[2], float) for group in groups for run in group.runs]
     finite = np.concatenate([value[np.isfinite(value)] for value in values])
     first = max((float(value[0]) for value in values if np.isfinite(value[0])), default=0.0)
     if not len(finite) or first <= 0:
-        return None
+        return False, None
     lowest, highest = float(finite.min()), float(finite.max())
     log = 0 < lowest < first / _LOG_RANGE
-    if log:
-        for panel in panels:
-            panel.set_yscale("log")
     if highest <= _CAP * first:
-        return None
+        return log, None
     top = first * (_CAP if log else 1.25)
-    panels[0].set_ylim(lowest / 1.5 if log else lowest - 0.05 * (first - lowest), top)
-    return top
+    return log, (lowest / 1.5 if log else lowest - 0.05 * (first - lowest), top)
 
 
 def _labels(groups: Sequence[Group], metric: str, target: float | None) -> list[str]:

@@ -17,6 +17,7 @@ from simnet.cli import (
     listing,
     plot,
     recommend,
+    report,
     results,
     run,
     schema,
@@ -45,6 +46,7 @@ app.command("transfers")(transfers.transfers)
 app.command("crossover")(crossover.crossover)
 app.command("recommend")(recommend.recommend)
 app.command("plot")(plot.plot)
+app.command("report")(report.report)
 app.command("trace")(trace.trace)
 app.add_typer(results.app, name="results")
 app.command("list")(listing.list_)

@@ -88,7 +88,7 @@ def plot(
     }
     keywords = _keywords(name, kind, given)
     runs = selected(rest)
-    folder = output or _common_folder(runs) / "figures"
+    folder = output or common_folder(runs) / "figures"
     if name == "curves":
         from simnet.results import preload
         from simnet_analysis import comparison_table, format_table
@@ -183,6 +183,7 @@ def _explained(name: str, kind: Kind) -> str:
     return f"{name}: {kind.help}\noptions: {takes}\n\n{text}"
 
 
-def _common_folder(runs: Sequence["Run"]) -> Path:
+def common_folder(runs: Sequence["Run"]) -> Path:
+    """The folder that holds all runs, if it is one; else where we are."""
     parents = {run.folder.parent for run in runs}
     return parents.pop() if len(parents) == 1 else Path.cwd()

@@ -16,6 +16,9 @@ def run(
         bool, typer.Option("--json", help="Print a machine-readable summary instead.")
     ] = False,
     figures: Annotated[bool, typer.Option("--plot", help="Also draw figures of the runs.")] = False,
+    page: Annotated[
+        bool, typer.Option("--report", help="Also write a report of the runs: one page, as HTML.")
+    ] = False,
 ) -> None:
     """Run every algorithm of a scenario, and compare them.
 
@@ -46,3 +49,8 @@ def run(
 
         for path in draw(runs, runs[0].folder.parent / "figures"):
             typer.echo(f"figure:  {path}", err=as_json)
+    if page:
+        from simnet_analysis.report import write_report
+
+        path = write_report(runs, runs[0].folder.parent / "report.html")
+        typer.echo(f"report:  {path}", err=as_json)

@@ -123,13 +123,13 @@ def test_time_to_a_loss_swaps_with_the_bandwidth(small, tmp_path):
         "1Mbps..100Gbps",
         ("local-sgd", "allreduce"),
         "time_to_loss",
-        precision=0.2,
+        precision=1.0,
     )
     assert answer.measure.target is not None
     assert answer.points[0].winner == 0
     assert answer.points[-1].winner == 1
     assert len(answer.swaps) == 1
-    assert answer.width(answer.swaps[0]) <= 0.2
+    assert answer.width(answer.swaps[0]) <= 1.0
 
 
 def test_a_target_that_nobody_reaches_is_said(small, tmp_path):

@@ -80,7 +80,7 @@ def test_an_algorithm_is_named_or_own_code_and_its_options_are_its_model_s() -> 
     assert mapping["properties"]["name"]["anyOf"][1]["pattern"].startswith("^[A-Za-z_]")
     [rule] = mapping["allOf"]
     assert rule["if"]["properties"] == {"name": {"const": "diloco"}}
-    assert set(rule["then"]["properties"]) == {"name", "label", "local_steps", "outer"}
+    assert set(rule["then"]["properties"]) == {"name", "label", "checkpoint", "local_steps", "outer"}
     assert rule["then"]["properties"]["local_steps"]["description"] == "Steps between synchronisations."
     assert rule["then"]["additionalProperties"] is False
 
