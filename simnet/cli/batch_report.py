@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from simnet.cli.batch_screen import say_duration
+from simnet.cli.columns import aligned
 from simnet.units import format_bytes
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def print_report(report: "Report") -> None:
         seconds = sum(report.seconds.get(folder, 0.0) for folder in folders)
         counts = [len(runs), now, before, failed, len(runs) - now - before - failed]
         rows.append([name, label, *map(str, counts), say_duration(seconds) if seconds else ""])
-    typer.echo(_aligned([header, *rows]))
+    typer.echo(aligned([header, *rows]))
     for text in report.warnings:
         typer.echo(f"warning: {text}", err=True)
     titles = {run.folder: run.title for run in batch.runs}
@@ -92,7 +93,7 @@ def print_dry_run(batch: "Batch", jobs: int, as_json: bool) -> None:
         return
     header = ["", "run", "time", "memory", "disk", "predicted from"]
     rows = [[state(run), run.title, *_cells(costs.get(run.folder))] for run in batch.runs]
-    typer.echo(_aligned([header, *rows]))
+    typer.echo(aligned([header, *rows]))
     for run in batch.to_do:
         if run.folder not in costs:
             typer.echo(f"\nwould fail: {run.title}\n    {told[run.folder]}")
@@ -145,16 +146,3 @@ def _by_method(runs: "Sequence[BatchRun]") -> "dict[tuple[str, str], list[BatchR
     for run in runs:
         groups.setdefault((run.scenario.name, run.label), []).append(run)
     return groups
-
-
-def _aligned(rows: Sequence[list[str]]) -> str:
-    """Columns of one width, the first two to the left, under a header."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            text.ljust(width) if column < 2 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

@@ -10,11 +10,13 @@ from simnet.cli import (
     calibrate,
     check,
     clean,
+    crossover,
     doctor,
     emulate,
     init,
     listing,
     plot,
+    recommend,
     report,
     results,
     run,
@@ -41,6 +43,8 @@ app.command("check")(check.check)
 app.command("validate")(validate.validate)
 app.command("topology")(topology.topology)
 app.command("transfers")(transfers.transfers)
+app.command("crossover")(crossover.crossover)
+app.command("recommend")(recommend.recommend)
 app.command("plot")(plot.plot)
 app.command("report")(report.report)
 app.command("trace")(trace.trace)
@@ -106,7 +110,7 @@ def exit_code(error: Exception) -> int | None:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"ScenarioError", "ResultsError", "UnitError", "EmulationError"}:
         return 2
-    if kinds & {"AlgorithmError", "DeadlockError", "InvariantError"}:
+    if kinds & {"AlgorithmError", "DeadlockError", "InvariantError", "SearchError"}:
         return 1
     return None
 

@@ -162,7 +162,7 @@ def _steps(given: Mapping[str, Any], path: Path) -> list[Any]:
     expected = "[stop], [start, stop] or [start, stop, step], without the stop itself, as Python's range"
     if not 1 <= len(stated) <= 3:
         raise ScenarioError.at(path, "not a range", given=given["range"], expected=expected)
-    scale, numbers = _read(stated, path)
+    scale, numbers = read_values(stated, path)
     start, stop = (Fraction(0), numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
     step = numbers[2] if len(numbers) == 3 else Fraction(1)
     length = 0 if step == 0 else ceil((stop - start) / step)
@@ -172,7 +172,7 @@ def _steps(given: Mapping[str, Any], path: Path) -> list[Any]:
     return [scale.value(start + i * step) for i in range(length)]
 
 
-def _ends(given: Mapping[str, Any], kind: str, path: Path) -> tuple["_Scale", tuple[Fraction, Fraction], int]:
+def _ends(given: Mapping[str, Any], kind: str, path: Path) -> tuple["Scale", tuple[Fraction, Fraction], int]:
     points = given.get("points", MISSING)
     if not isinstance(points, int) or isinstance(points, bool) or not 2 <= points <= MOST_VALUES:
         raise ScenarioError.at(
@@ -181,18 +181,19 @@ def _ends(given: Mapping[str, Any], kind: str, path: Path) -> tuple["_Scale", tu
     ends = given[kind]
     if not isinstance(ends, list) or len(ends) != 2:
         raise ScenarioError.at((*path, kind), "not two values", given=ends, expected="the first and the last")
-    scale, (first, last) = _read(ends, (*path, kind))
+    scale, (first, last) = read_values(ends, (*path, kind))
     return scale, (first, last), points
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """How the values of a range are written: with which unit, and whether as whole numbers where they are."""
 
     unit: str
     whole: bool
 
     def value(self, magnitude: Fraction) -> Any:
+        """``magnitude`` as it stands in YAML, to twelve digits."""
         rounded = float(f"{float(magnitude):.12g}")
         if self.unit:
             return f"{rounded:.12g} {self.unit}"
@@ -203,8 +204,11 @@ _QUANTITY = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(
 _READERS = (seconds, bytes_, bytes_per_second, flops_per_second, quantity)
 
 
-def _read(stated: list[Any], path: Path) -> tuple[_Scale, list[Fraction]]:
-    """Magnitudes of ``stated``, all in the unit of the first that has one (zero may go without)."""
+def read_values(stated: list[Any], path: Path) -> tuple[Scale, list[Fraction]]:
+    """Magnitudes of ``stated``, all in the unit of the first that has one (zero may go without).
+
+    Raises `ScenarioError` at ``path`` for what is no number, and for units of several kinds.
+    """
     pairs = [_magnitude(value, path) for value in stated]
     unit = next((unit for _, unit in pairs if unit), "")
     if unit:
@@ -215,7 +219,7 @@ def _read(stated: list[Any], path: Path) -> tuple[_Scale, list[Fraction]]:
                     path, f"not measured in {unit}", given=value, expected="units of one kind"
                 )
     whole = all(isinstance(value, int) for value in stated)
-    return _Scale(unit, whole), [
+    return Scale(unit, whole), [
         magnitude * (_factor(own) / _factor(unit) if own and own != unit else 1) for magnitude, own in pairs
     ]
 
