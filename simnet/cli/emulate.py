@@ -15,8 +15,8 @@ def emulate(
     driver: Annotated[
         Literal["fabric", "mininet", "loopback"],
         typer.Option(
-            help="What carries packets: one process over the scenario's own graph (fabric), the kernel's queues "
-            "(mininet), or this machine's loopback, unshaped."
+            help="What carries packets: one process over the scenario's own graph (fabric), the kernel's "
+            "queues (mininet), or this machine's loopback, unshaped."
         ),
     ] = "fabric",
     pace: Annotated[

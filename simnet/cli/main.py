@@ -21,6 +21,7 @@ from simnet.cli import (
     topology,
     transfers,
     validate,
+    validate_network,
 )
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("init")(init.init)
 app.command("schema")(schema.schema)
 app.command("emulate")(emulate.emulate)
+app.command("validate-network")(validate_network.validate_network)
 app.command("doctor")(doctor.doctor)
 app.command("clean")(clean.clean)
 

@@ -39,7 +39,8 @@ class TransportConfig(Section):
         1.0, description="The part of a link that carries payload, on top of the link's own efficiency."
     )
     host_overhead: Annotated[Seconds, Field(ge=0)] = Field(
-        0.0, description="Seconds that hosts need for each message, beside the network: it arrives so much later."
+        0.0,
+        description="Seconds that hosts need for each message, beside the network: it arrives so much later.",
     )
     latency: Literal["first", "last"] = Field(
         "last",

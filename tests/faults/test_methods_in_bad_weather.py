@@ -13,6 +13,7 @@ PIPELINES = ("pipeline", "pipedream", "pipedream-2bw", "pipemare", "nesterov-asy
 MANY = ("gossip", "d-psgd", "ad-psgd", "fedavg", "fedbuff")
 """Methods in which a step does not wait for everybody: these run with 200 nodes."""
 
+
 def of(name, faults, nodes, stop, seed=0):
     method = {"name": name, "graph": "ring"} if name in ("d-psgd", "ad-psgd") else name
     mapping = timed(method, faults, nodes=nodes, stop=stop, seed=seed)
