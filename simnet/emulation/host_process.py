@@ -105,6 +105,7 @@ async def _main(task: HostTask) -> None:
     try:
         control.say({"host": task.host, "port": await wire.listen(task.ip), "pid": os.getpid()})
         await wire.connect(_addresses((await control.told())["peers"]))
+        await run.warm_up()
         control.say({"connected": True})
         clock.started = float((await control.told())["start"])
         await asyncio.sleep(max(0.0, -clock.real_now))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.fx.experimental.symbolic_shapes  # which the first computation would import, in every host
 
 from simnet.emulation.host_process import HostTask, main
 from simnet.emulation.host_run import Past
