@@ -9,6 +9,8 @@ from simnet.emulation.frames import PREFIX, Arrival, Frame, lengths, unpack
 
 ZEROS = memoryview(bytes(1 << 16))
 HELLO_BYTES = 2
+WHOLE_BYTES = 1 << 14
+"""A frame up to this size is written at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +107,13 @@ class Connections:
         try:
             while True:
                 frame, sent = await queue.get()
-                await loop.sock_sendall(one, frame.head)
-                await loop.sock_sendall(one, frame.body)
                 left = frame.padding
+                if frame.bytes <= WHOLE_BYTES:  # one packet in place of three
+                    await loop.sock_sendall(one, frame.head + frame.body + ZEROS[:left])
+                    left = 0
+                else:
+                    await loop.sock_sendall(one, frame.head)
+                    await loop.sock_sendall(one, frame.body)
                 while left:
                     part = ZEROS[: min(left, len(ZEROS))]
                     await loop.sock_sendall(one, part)

@@ -25,7 +25,7 @@ from simnet.emulation.host_process import HostTask, main
 from simnet.emulation.host_run import Past
 from simnet.emulation.namespaces import enter_namespace
 from simnet.emulation.node import Pace
-from simnet.emulation.processes import die_with_parent
+from simnet.emulation.processes import before_others, die_with_parent
 from simnet.plan import Plan, make_engine, plans
 from simnet.scenario import load_text
 
@@ -163,4 +163,5 @@ def _born(plan: Plan, birth: Birth, host: str, past: Mapping[str, Past], parent:
 
 if __name__ == "__main__":
     die_with_parent()
+    before_others()
     serve()

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from simnet.emulation.namespaces import enter_namespace
-from simnet.emulation.processes import die_with_parent
+from simnet.emulation.processes import before_others, die_with_parent
 
 TIMEOUT_SECONDS = 30.0
 START_SECONDS = 0.2
@@ -79,4 +79,5 @@ def _measure(told: dict[str, Any], rank: int) -> list[tuple[int, float, float]]:
 
 if __name__ == "__main__":
     die_with_parent()
+    before_others()
     sys.exit(main())
