@@ -16,8 +16,8 @@ _BAND = "#d9d9d9"
 def validation_figure(path: Path | str, *, width: str | float = "column") -> Figure:
     """Measured over predicted seconds of each operation of a validation, first on top.
 
-    Small circles are repeats, diamonds their medians (filled where within the promise, else hollow), grey bars
-    what is promised on a quiet machine. Right of 1 the real run took longer.
+    Small circles are repeats, diamonds their medians (hollow where beyond the promise), grey bars what is
+    promised on a quiet machine. Right of 1 the real run took longer.
 
     Args:
         path: `validation.json`, or the folder that it is in.

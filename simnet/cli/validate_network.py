@@ -87,9 +87,10 @@ def _print(found: "Validation") -> None:
             verdict,
         )
     Console(width=110, soft_wrap=True).print(table)
-    typer.echo(
-        f"\nhost overhead: {1e3 * found.host_overhead:.2f} ms per message; load before: {found.load:.2f}"
-    )
+    overheads = f"{1e3 * found.host_overhead:.2f} ms per message"
+    if found.gloo_overhead:
+        overheads += f", {1e3 * found.gloo_overhead:.2f} ms of gloo's"
+    typer.echo(f"\nhost overhead: {overheads}; load before: {found.load:.2f}")
     for note in found.notes:
         typer.echo(f"left out: {note}")
     for reason in found.invalid:

@@ -68,7 +68,7 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def before_others() -> None:
-    """Have this process, and what it forks, computed before other work of this machine, where that is allowed.
+    """Have this process, and what it forks, computed before other work of this machine, where allowed.
 
     An emulated host whose messages wait for someone else's computation is no host with a core of its own.
     """

@@ -64,6 +64,8 @@ class Validation:
     """The transport that predictions were made with, `host_overhead` as it was calibrated."""
     host_overhead: float
     """Seconds per message, measured on links without latency."""
+    gloo_overhead: float
+    """The same of gloo; 0 if it was not measured."""
     comparisons: Sequence[Comparison]
     load: float
     """The machine's load before it began."""

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 
 from simnet.emulation.driver import Driver, DriverName, DriverOptions, open_driver
 from simnet.emulation.emulable import check_emulable
@@ -63,7 +64,7 @@ def validate_network(
     load = os.getloadavg()[0]
     trained = _trained(scenario, steps) if training else []
     say("calibrating: small messages without latency")
-    overhead = calibrate(len(build_topology(scenario).workers), options)
+    overhead, gloo_overhead = calibrate(len(build_topology(scenario).workers), options, gloo=gloo)
     model = model_of(scenario, overhead)
     scenario = with_model(scenario, model)
     topology = build_topology(scenario)
@@ -94,7 +95,8 @@ def validate_network(
         if gloo:
             say("gloo")
             network.start()
-            found += _gloo(scenario, network, topology.workers, sizes, repeats)
+            its_scenario = with_model(scenario, parts_of(transport_of(model), gloo_overhead))
+            found += _gloo(its_scenario, network, topology.workers, sizes, repeats)
     for one in trained:
         runs, its_reports = _training(with_model(one, model), driver, options, repeats, say)
         found += runs
@@ -106,6 +108,7 @@ def validate_network(
         len(topology.workers),
         model.model_dump(exclude_none=True),
         overhead,
+        gloo_overhead,
         sorted(found, key=lambda one: one.repeat),
         load,
         tuple(invalid),
@@ -113,11 +116,11 @@ def validate_network(
     )
 
 
-def calibrate(hosts: int, options: DriverOptions | None = None) -> float:
-    """Seconds that hosts need for each message, with so many of them on this machine at once.
+def calibrate(hosts: int, options: DriverOptions | None = None, *, gloo: bool = False) -> tuple[float, float]:
+    """Seconds that hosts need for each message, with so many of them on this machine: ours, and gloo's.
 
     Measured with small messages around a ring of links without latency, where the network takes no time; a
-    round of the ring is one message behind another.
+    round of the ring is one message behind another. Without `gloo` its seconds are 0.
     """
     scenario = Scenario.model_validate(
         {
@@ -135,11 +138,20 @@ def calibrate(hosts: int, options: DriverOptions | None = None) -> float:
     )
     once = small_rings(hosts, CALIBRATION_ROUNDS)
     again = once.model_copy(update={"name": "small messages again"})
+    its_seconds = 0.0
     with open_driver("fabric", options) as driver:
-        driver.up(build_topology(scenario))
+        topology = build_topology(scenario)
+        driver.up(topology)
         with Nursery(driver) as nursery:
             real, _ = measured(scenario, [once, again], driver, nursery)
-    return real[again.name] / (CALIBRATION_ROUNDS * 2 * (hosts - 1))
+        if gloo:
+            size = 4.0 * 2 * hosts
+            ring = Operation(name="ring", kind="gloo", bytes=size)
+            slow = with_model(scenario, TransportConfig().model_copy(update={"host_overhead": 1.0}))
+            messages = predicted(slow, [ring])[ring.name]  # how many are one behind another
+            its_seconds = median(_gloo_seconds(driver, topology.workers, [size], CALIBRATION_ROUNDS)[size])
+            its_seconds /= messages
+    return real[again.name] / (CALIBRATION_ROUNDS * 2 * (hosts - 1)), its_seconds
 
 
 def model_of(scenario: Scenario, host_overhead: float) -> TransportConfig:
@@ -175,8 +187,7 @@ def _gloo(
     operations = {size: Operation(name=f"gloo {size:g}", kind="gloo", bytes=size) for size in sizes}
     warm = Operation(name="warm gloo", kind="gloo", bytes=max(sizes))
     expected = predicted(scenario, [warm, *operations.values()])
-    with tempfile.TemporaryDirectory(prefix="simnet-") as folder:
-        real = gloo_seconds(driver, workers, sizes, repeats, Path(folder, "log"))
+    real = _gloo_seconds(driver, workers, sizes, repeats)
     return [
         Comparison(
             "gloo all-reduce", f"{size / MB:g} MB", repeat, expected[operations[size].name], one, TIGHT
@@ -184,6 +195,13 @@ def _gloo(
         for size in sizes
         for repeat, one in enumerate(real[size])
     ]
+
+
+def _gloo_seconds(
+    driver: Driver, workers: Sequence[str], sizes: Sequence[float], times: int
+) -> dict[float, list[float]]:
+    with tempfile.TemporaryDirectory(prefix="simnet-") as folder:
+        return gloo_seconds(driver, workers, sizes, times, Path(folder, "log"))
 
 
 def _training(
