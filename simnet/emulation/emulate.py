@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,9 +17,13 @@ import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor
 
+from simnet.emulation import processes
 from simnet.emulation.coordinator import Coordinator, Course
 from simnet.emulation.driver import Driver, EmulationError
+from simnet.emulation.guard import guarded
 from simnet.emulation.node import Pace
+from simnet.emulation.processes import module_environment
+from simnet.emulation.state import State
 from simnet.emulation.zygote import Birth, born_from
 from simnet.network import Topology
 from simnet.plan import Plan, make_engine
@@ -55,10 +58,19 @@ class Nursery:
         self.driver = driver
         self._folder = tempfile.TemporaryDirectory(prefix="simnet-")
         self.folder = Path(self._folder.name)
+        """For what belongs to these runs; removed with them, also where this process is killed."""
         argv = [sys.executable, "-m", "simnet.emulation.zygote"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        environment = {**module_environment(), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self._log = (self.folder / "log").open("wb")
-        start = subprocess.Popen if driver is None else partial(driver.popen, None)
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._state: State | None = None
+        if driver is None:
+            state, self._guard = guarded(State.new("loopback").write())
+            self._state = state.grown(folders=(str(self.folder),))
+            start = partial(processes.start, mark=state.mark)
+        else:
+            driver.own_folder(self.folder)
+            start = partial(driver.popen, None)
         self.zygote: subprocess.Popen[bytes] = start(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment
         )
@@ -97,6 +109,11 @@ class Nursery:
             self.zygote.wait()
         self._log.close()
         self._folder.cleanup()
+        if self._state is not None:
+            self._state.forget()
+        if self._guard is not None and self._guard.stdin is not None:
+            self._guard.stdin.close()
+            self._guard.wait()
 
 
 def emulate(

@@ -1,7 +1,6 @@
 """One validation of a scenario's network, from its calibration to its table."""
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -92,11 +91,11 @@ def validate_network(
                     for one in what
                     if one.title
                 ]
-        if gloo:
-            say("gloo")
-            network.start()
-            its_scenario = with_model(scenario, parts_of(transport_of(model), gloo_overhead))
-            found += _gloo(its_scenario, network, topology.workers, sizes, repeats)
+            if gloo:
+                say("gloo")
+                network.start()
+                its_scenario = with_model(scenario, parts_of(transport_of(model), gloo_overhead))
+                found += _gloo(its_scenario, network, topology.workers, sizes, repeats, nursery.folder)
     for one in trained:
         runs, its_reports = _training(with_model(one, model), driver, options, repeats, say)
         found += runs
@@ -144,13 +143,14 @@ def calibrate(hosts: int, options: DriverOptions | None = None, *, gloo: bool = 
         driver.up(topology)
         with Nursery(driver) as nursery:
             real, _ = measured(scenario, [once, again], driver, nursery)
-        if gloo:
-            size = 4.0 * 2 * hosts
-            ring = Operation(name="ring", kind="gloo", bytes=size)
-            slow = with_model(scenario, TransportConfig().model_copy(update={"host_overhead": 1.0}))
-            messages = predicted(slow, [ring])[ring.name]  # how many are one behind another
-            its_seconds = median(_gloo_seconds(driver, topology.workers, [size], CALIBRATION_ROUNDS)[size])
-            its_seconds /= messages
+            if gloo:
+                size = 4.0 * 2 * hosts
+                ring = Operation(name="ring", kind="gloo", bytes=size)
+                slow = with_model(scenario, TransportConfig().model_copy(update={"host_overhead": 1.0}))
+                messages = predicted(slow, [ring])[ring.name]  # how many are one behind another
+                log = nursery.folder / "gloo"
+                seconds = gloo_seconds(driver, topology.workers, [size], CALIBRATION_ROUNDS, log)
+                its_seconds = median(seconds[size]) / messages
     return real[again.name] / (CALIBRATION_ROUNDS * 2 * (hosts - 1)), its_seconds
 
 
@@ -182,12 +182,17 @@ def _trained(scenario: Scenario, steps: int | None) -> list[Scenario]:
 
 
 def _gloo(
-    scenario: Scenario, driver: Driver, workers: Sequence[str], sizes: Sequence[float], repeats: int
+    scenario: Scenario,
+    driver: Driver,
+    workers: Sequence[str],
+    sizes: Sequence[float],
+    repeats: int,
+    folder: Path,
 ) -> list[Comparison]:
     operations = {size: Operation(name=f"gloo {size:g}", kind="gloo", bytes=size) for size in sizes}
     warm = Operation(name="warm gloo", kind="gloo", bytes=max(sizes))
     expected = predicted(scenario, [warm, *operations.values()])
-    real = _gloo_seconds(driver, workers, sizes, repeats)
+    real = gloo_seconds(driver, workers, sizes, repeats, folder / "gloo")
     return [
         Comparison(
             "gloo all-reduce", f"{size / MB:g} MB", repeat, expected[operations[size].name], one, TIGHT
@@ -195,13 +200,6 @@ def _gloo(
         for size in sizes
         for repeat, one in enumerate(real[size])
     ]
-
-
-def _gloo_seconds(
-    driver: Driver, workers: Sequence[str], sizes: Sequence[float], times: int
-) -> dict[float, list[float]]:
-    with tempfile.TemporaryDirectory(prefix="simnet-") as folder:
-        return gloo_seconds(driver, workers, sizes, times, Path(folder, "log"))
 
 
 def _training(
