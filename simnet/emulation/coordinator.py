@@ -24,6 +24,8 @@ START_SECONDS = 0.2
 REST_SECONDS = 1.0
 """After a crash frames are missing, so that nothing can be told from how many have arrived: all is over when
 nobody has done anything for so long."""
+CAUSE_SECONDS = 0.4
+"""A host's error is told so much later: if another process has ended, that is what it comes of."""
 PATIENCE_SECONDS = 60.0
 """How long hosts may take to be ready, or to write down what happened."""
 
@@ -290,7 +292,7 @@ class Coordinator:
                     self._heard(host, news)
                 self._changed.set()
         if host is not None and host.finished is None and self._hosts.get(host.name) is host:
-            await asyncio.sleep(0.2)  # its last words come by another way
+            await asyncio.sleep(CAUSE_SECONDS / 2)  # its last words come by another way
             self.failed(f"the process of {host.name} ended before the run did:\n{self._said()}")
 
     def _heard(self, host: _Host, news: dict[str, Any]) -> None:
@@ -299,7 +301,8 @@ class Coordinator:
             if host.name in self._before:
                 self._is_back(host)
         if "error" in news:
-            self.failed(f"{host.name}: {news['error']}\n{news['trace']}")
+            why = f"{host.name}: {news['error']}\n{news['trace']}"
+            asyncio.get_running_loop().call_later(CAUSE_SECONDS, self.failed, why)
         if "aborted" in news:
             self._aborted = self._aborted or news["aborted"]
         if "waiting" in news:

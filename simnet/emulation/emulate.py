@@ -84,6 +84,11 @@ class Nursery:
         except BrokenPipeError:
             raise EmulationError(f"the hosts' processes ended:\n{self.said}") from None
 
+    def end(self) -> None:
+        """Kill the hosts of a run that nobody wants any more."""
+        with suppress(EmulationError):
+            self.tell(json.dumps({"end": True}))
+
     def ended(self) -> int:
         """Wait for the hosts of a run to end; the worst of their exit statuses."""
         assert self.zygote.stdout is not None
@@ -168,6 +173,9 @@ async def _through(
     ended = asyncio.ensure_future(watch_processes())
     try:
         return await coordinator.run()
+    except BaseException:
+        nursery.end()
+        raise
     finally:
         coordinator.close()
         await asyncio.wait((ended,), timeout=5)

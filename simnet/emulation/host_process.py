@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -121,7 +122,8 @@ async def _main(task: HostTask) -> None:
         listening.cancel()
         _write(task.folder, run, recorder)
         control.say({"finished": _totals(run)})
-        await writer.drain()
+        with suppress(ConnectionError):  # the driver is gone
+            await writer.drain()
     finally:
         wire.close()
         writer.close()
@@ -145,7 +147,7 @@ async def _listen(control: Control, run: HostRun, wire: Connections, over: async
             if "stop" in news:
                 run.ended = news["stop"]
                 over.set()
-    except EOFError:
+    except (EOFError, ConnectionError):  # reset, where the driver had not read all of this host's news
         over.set()
 
 

@@ -2,7 +2,7 @@
 
 `python -m simnet.emulation.zygote` reads JSON lines. A line that says what to run (:class:`Birth`) has it
 build the run and fork a process for every host into its namespace; `{"again": host}` has it fork one of them
-once more. When the last of them has ended it writes their worst status on its standard output. Forks share
+once more, `{"end": true}` has it kill all of them. When the last of them has ended it writes their worst status on its standard output. Forks share
 what is there already: 32 of them take little more memory than one. The end of standard input ends it, and its
 children with it.
 """
@@ -76,12 +76,16 @@ class Zygote:
     def __init__(self) -> None:
         self._birth: Birth | None = None
         self._plan: Plan | None = None
-        self._children: set[int] = set()
+        self._children: dict[int, str] = {}  # the host of each
         self._status = 0
 
     def told(self, line: str) -> None:
         """Do what a line says."""
         told = json.loads(line)
+        if "end" in told:
+            for pid in self._children:
+                os.kill(pid, signal.SIGKILL)
+            return
         if "again" in told:
             self._fork(told["again"], {name: Past(*past) for name, past in told["past"].items()})
             return
@@ -97,8 +101,10 @@ class Zygote:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            self._children.discard(pid)
-            self._status = max(self._status, int(os.waitstatus_to_exitcode(status) > 0))  # killed is below 0
+            host, code = self._children.pop(pid), os.waitstatus_to_exitcode(status)
+            if code < 0:
+                print(f"{host}: its process was killed by {signal.Signals(-code).name}", file=sys.stderr)
+            self._status = max(self._status, int(code > 0))  # killed is below 0
             if not self._children:
                 print(json.dumps({"status": self._status}), flush=True)
 
@@ -111,7 +117,7 @@ class Zygote:
             os.close(0)
             os.dup2(2, 1)
             os._exit(_born(self._plan, self._birth, host, past, parent))
-        self._children.add(child)
+        self._children[child] = host
 
 
 def serve() -> None:
