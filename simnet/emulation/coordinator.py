@@ -91,7 +91,8 @@ class Coordinator:
         stop: When the run ends.
         budget: Steps of all workers together after which nothing new begins; None: no such limit.
         workers: How many nodes take steps.
-        buffers: Bytes that a connection's sender may have in the kernel; None: the kernel's choice.
+        sending: Bytes that a connection's sender may have in the kernel, and bytes per second at which that
+            sends them; None: the kernel's choice.
         churn: Which hosts are killed and started again when.
         again: Has a host's process started once more: its nodes' incarnation, steps and batches.
         said: Gives the last of what hosts said on their error output.
@@ -106,7 +107,7 @@ class Coordinator:
         stop: StopConfig,
         budget: int | None,
         workers: int,
-        buffers: Callable[[str, str], int | None],
+        sending: Callable[[str, str], tuple[int | None, int | None]],
         churn: Churn | None,
         again: Callable[[str, dict[str, list[int]]], None],
         said: Callable[[], str],
@@ -117,7 +118,7 @@ class Coordinator:
         self._stop = stop
         self._budget = inf if budget is None else budget
         self._workers = workers
-        self._buffers = buffers
+        self._sending = sending
         self._churn = churn
         self._again = again
         self._said = said
@@ -265,8 +266,8 @@ class Coordinator:
     def _peers_of(self, host: _Host) -> dict[str, Any]:
         return {other.name: self._address(host, other) for other in self._hosts.values() if other is not host}
 
-    def _address(self, host: _Host, other: _Host) -> tuple[str, int, int | None]:
-        return self._addresses[other.name], other.port, self._buffers(host.name, other.name)
+    def _address(self, host: _Host, other: _Host) -> tuple[str, int, int | None, int | None]:
+        return self._addresses[other.name], other.port, *self._sending(host.name, other.name)
 
     def _tell_node(self, node: str, news: dict[str, Any]) -> None:
         host = self._hosts.get(self._host_of[node])

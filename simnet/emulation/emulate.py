@@ -34,6 +34,10 @@ from simnet.runtime.placement import Placed, members_by_role, placements
 from simnet.runtime.stage_node import STAGE
 from simnet.runtime.world import Outcome, Progress
 
+PACE = 1.1
+"""Bytes per second that a sender's kernel hands to its link, for each that the path carries."""
+MOST_PACED = 1.25e8
+"""Bytes per second from which on it is left to the kernel: timers cost more than queues."""
 LEAST_BUFFER_BYTES = 1 << 17
 """What a sender may have in the kernel at least, on top of what the path holds."""
 
@@ -155,7 +159,7 @@ async def _through(
         stop,
         None if stop.steps is None else stop.steps * len(trained),
         len(trained),
-        _buffers(plan.world.topology) if driver is not None else lambda _, __: None,
+        _sending(plan.world.topology) if driver is not None else lambda _, __: (None, None),
         plan.world.faults.churn,
         lambda host, past: nursery.tell(json.dumps({"again": host, "past": past})),
         lambda: nursery.said,
@@ -186,17 +190,22 @@ def _trained(placed: tuple[Placed, ...]) -> tuple[str, ...]:
     return members[STAGE if STAGE in members else "worker"]
 
 
-def _buffers(topology: Topology) -> Callable[[str, str], int | None]:
-    """How much a sender may have in the kernel: what the path holds in flight, and a little.
+def _sending(topology: Topology) -> Callable[[str, str], tuple[int | None, int | None]]:
+    """How much a sender may have in the kernel, and how fast that sends it.
 
-    `send` returns when the kernel has the last byte, which so is not long before it leaves.
+    What the path holds in flight, and a little: `send` returns when the kernel has the last byte, which so is
+    not long before it leaves. And no faster than the path (unless that changes): a network card takes a few
+    packets at a time and serves connections in turn, but the emulated link would get whole windows, and
+    connections wait for one another.
     """
 
-    def buffer(source: str, target: str) -> int:
-        in_flight = topology.nominal_bandwidth(source, target) * topology.route(source, target).rtt
-        return LEAST_BUFFER_BYTES + int(in_flight)
+    def sending(source: str, target: str) -> tuple[int, int | None]:
+        bandwidth = topology.nominal_bandwidth(source, target)
+        in_flight = bandwidth * topology.route(source, target).rtt
+        pace = int(PACE * bandwidth) if topology.dynamics is None and bandwidth < MOST_PACED else None
+        return LEAST_BUFFER_BYTES + int(in_flight), pace
 
-    return buffer
+    return sending
 
 
 # -- putting together -----------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ async def _listen(control: Control, run: HostRun, wire: Connections, over: async
 
 
 def _addresses(peers: Mapping[str, list[Any]]) -> dict[str, Address]:
-    return {host: Address(ip, port, send_buffer) for host, (ip, port, send_buffer) in peers.items()}
+    return {host: Address(*address) for host, address in peers.items()}
 
 
 def _totals(run: HostRun) -> dict[str, Any]:

@@ -99,13 +99,15 @@ def _warm_up(topology: Topology, pairs: Iterable[tuple[int, int]]) -> Planned:
 def _crossing(topology: Topology, workers: Sequence[str]) -> tuple[tuple[str, str], tuple[str, str]] | None:
     """Two pairs of four hosts whose routes share the resource with the least bandwidth on both."""
 
-    def bottleneck(pair: tuple[str, str]) -> int:
-        return min(topology.route(*pair).resources, key=lambda resource: topology.capacities[resource])
+    def bottlenecks(pair: tuple[str, str]) -> set[int]:
+        resources = topology.route(*pair).resources
+        least = min(topology.capacities[resource] for resource in resources)
+        return {resource for resource in resources if topology.capacities[resource] == least}
 
     pairs = list(permutations(workers, 2))
     for first in pairs:
-        least = bottleneck(first)
+        least = bottlenecks(first)
         for second in pairs:
-            if not set(first) & set(second) and bottleneck(second) == least:
+            if not set(first) & set(second) and bottlenecks(second) & least:
                 return first, second
     return None
