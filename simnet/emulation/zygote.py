@@ -2,9 +2,9 @@
 
 `python -m simnet.emulation.zygote` reads JSON lines. A line that says what to run (:class:`Birth`) has it
 build the run and fork a process for every host into its namespace; `{"again": host}` has it fork one of them
-once more, `{"end": true}` kill all of them. When the last of them has ended it writes their worst status on its standard output. Forks share
-what is there already: 32 of them take little more memory than one. The end of standard input ends it, and its
-children with it.
+once more, `{"end": true}` kill all of them. When the last of them has ended it writes their worst status on
+its standard output. Forks share what is there already: 32 of them take little more memory than one. The end
+of standard input ends it, and its children with it.
 """
 
 import json
