@@ -152,6 +152,18 @@ class HostRun:
 
     # -- the loop -------------------------------------------------------------------------------------
 
+    async def warm_up(self) -> None:
+        """Compute something whose result nobody gets: the first computation of a process takes far longer
+        than all others, since torch prepares itself. Nothing that counts is changed by it."""
+        engine, workers = self.engine, self.members.get("worker", ())
+        ranks = [rank for rank, name in enumerate(workers) if self.hosts[name] == self._host]
+        if not engine.has_values or not ranks:
+            return
+        start = engine.initial_params
+        engine.submit_train(ranks[0], start, engine.init_state(start), 1, 0)
+        engine.submit_gradient(ranks[0], start, 0)
+        await asyncio.get_running_loop().run_in_executor(self._device, engine.run, engine.take())
+
     async def run(self, over: asyncio.Event) -> None:
         """Run this host's nodes until the driver says that the run is over."""
         self.env.inject(self._begin)
