@@ -339,8 +339,9 @@ def _evaluate(
             for replica, chain in enumerate(chains)
         ]
     else:
-        local = [nodes[name] for name in _trained(placed)]
-        evaluated = [nodes[name] for name in members[plan.method.evaluated_role]]
+        lying = plan.world.faults.byzantine
+        local = [nodes[name] for name in _trained(placed) if name not in lying]
+        evaluated = [nodes[name] for name in members[plan.method.evaluated_role] if name not in lying]
     evaluation = Evaluation(
         engine, recorder, plan.scenario.evaluate, local, evaluated, stepping=len(_trained(placed))
     )

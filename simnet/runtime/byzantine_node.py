@@ -337,7 +337,7 @@ class ByzantineNode(WatchedNode):
     def _seconds_to(self, to: str, payload: Any) -> float:
         """What the payload's bytes take to a node over links that nobody else uses."""
         run = self._inner._run
-        source, target = self._inner.host, run.nodes[to].host
+        source, target = self._inner.host, run.host_of(to)
         if source == target:
             return 0.0
         model, other = payload_bytes(payload)

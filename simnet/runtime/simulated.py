@@ -329,6 +329,10 @@ class SimulatedRun:
         """A number for a group, the same each time: tags with thousands of names are slow to compare."""
         return self._group_numbers.setdefault(members, len(self._group_numbers))
 
+    def host_of(self, name: str) -> str:
+        """Where a node is."""
+        return self.nodes[name].host
+
     def may_continue(self, node: SimulatedNode) -> bool:
         """False once the step budget is spent: the node's own, or everybody's."""
         if self._stop.steps is None:

@@ -177,7 +177,7 @@ def _trained(scenario: Scenario, steps: int | None) -> list[Scenario]:
     ]
     for one in alone:
         for plan in plans(one):
-            check_emulable(plan)
+            check_emulable(plan, "paced")
     return alone
 
 
