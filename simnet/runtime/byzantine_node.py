@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from simnet.runtime.adversary import Adversary
 
 
+DROPPED = object()
+"""In place of a payload that is not sent; a method may well send None."""
+
+
 class ByzantineNode(WatchedNode):
     """A node under an attack, whenever its schedule says so."""
 
@@ -142,7 +146,7 @@ class ByzantineNode(WatchedNode):
             await self._inner.send(to, payload, tag)
             return
         sent = await self._forged(payload, kind, turn, to)
-        if sent is None:
+        if sent is DROPPED:
             self._note("dropped", started)
             return
         await self._inner.send(to, sent, tag)
@@ -229,7 +233,7 @@ class ByzantineNode(WatchedNode):
     # -- what goes out --------------------------------------------------------------------------------
 
     async def _forged(self, payload: Any, kind: Hashable, turn: Hashable, to: str) -> Any:
-        """What is sent to `to`, after holding it back; None for nothing."""
+        """What is sent to `to`, after holding it back; `DROPPED` for nothing."""
         if isinstance(self._attack, Behaviour):
             return await self._behaved(payload, kind, turn, to)
         if self._looks:
@@ -250,7 +254,7 @@ class ByzantineNode(WatchedNode):
         if isinstance(self._attack, Behaviour):
             after = members[(members.index(self.id) + 1) % len(members)]
             changed = await self._behaved(payload, kind, turn, after)
-            if changed is None:
+            if changed is DROPPED:
                 await self._inner.wait(simpy.Event(self._inner._env), "nothing: it dropped its part")
             return changed
         return self._face(payload, kind, turn, None, members)
@@ -311,10 +315,10 @@ class ByzantineNode(WatchedNode):
             rng = self._inner._run.streams.generator(
                 "attack", self._byzantine.fellows[0], self.id, kind, turn, part, to
             )
-            memory = Memory(self._rounds[kind], [old[part] for old in earlier], rng=rng)
+            memory = Memory(self._rounds[kind], [old[part] for old in earlier if old], rng=rng)
             outgoing = attack.outgoing(own, memory)
             if outgoing.vector is None:
-                return None
+                return DROPPED
             changed.append(outgoing.vector)
         held = outgoing.delay + (outgoing.stretch - 1.0) * self._seconds_to(to, payload)
         if held > 0:

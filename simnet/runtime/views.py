@@ -139,12 +139,12 @@ class Views:
 
     def _reunite(self) -> None:
         """Nodes can be reached again: views that know nothing of each other become one."""
-        for role, epoch in self._epochs.items():
-            if epoch == 0:
-                continue
+        for role in self._run.members:
             apart = [one for one in self._meetings if one.role == role and not one.concluded][1:]
             for meeting in apart:
                 self._dissolve(meeting)
+            if self._epochs[role] == 0:
+                continue
             views, furthest = self._views_of(self._run.nodes[name] for name in self._run.members[role])
             if len(views) > 1:
                 for view in views.values():

@@ -45,9 +45,8 @@ def test_each_side_goes_on_alone_and_all_are_together_again(method, timed, monke
     assert {members for name, members in during if name in left} == {left}
     assert {members for name, members in during if name in right} == {right}
     assert all(time >= BEGINS + DETECTION for time, *_ in seen if time > 0)
-    after = {members for time, _, members in seen if time >= BEGINS + LASTS}
-    assert after == {left + right}
-    assert {node.view.members for node in done.run.nodes.values() if node.role == "worker"} == {left + right}
+    after = {members for time, _, members in seen if BEGINS + LASTS <= time < BEGINS + LASTS + 1}
+    assert after == {left + right}  # later on those who have done all their steps leave
     assert not done.run.lifecycle.unfinished
     if not timed:
         models = list(done.models.values())
