@@ -1,6 +1,7 @@
 """`simnet transfers`, on runs and on flow cases."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,8 @@ CASES = Path(__file__).parents[1] / "network" / "simgrid-cases.json"
 
 def simnet(*arguments):
     command = [sys.executable, "-m", "simnet", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={"COLUMNS": "200", "PATH": ""}
-    )
+    env = {"COLUMNS": "200", "PATH": "", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 
 
 @pytest.fixture(scope="module")
