@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -47,3 +49,12 @@ def test_a_page_is_html(call, write_one):
     done = call("results", "-o", "report.pdf")
     assert done.exit_code == 2
     assert "is not a .html file" in done.output
+
+
+def test_a_run_can_end_with_its_report(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(json.dumps(small()))  # JSON is YAML
+    done = CliRunner().invoke(app, ["run", "small.yaml", "--report"])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1] == "report:  results/small/report.html"
+    assert "<title>small</title>" in (tmp_path / "results" / "small" / "report.html").read_text()
