@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SCENARIO ?= scenarios/quickstart.yaml
 PYTEST_ARGS ?= -n auto
 
-.PHONY: install demo test lint docs bench claims check clean
+.PHONY: install demo test lint docs bench claims check check-byzantine matrix clean
 
 install: $(VENV)/.installed
 
@@ -47,7 +47,16 @@ claims: install
 
 check: install
 	$(BIN)/simnet check quickstart fast-and-slow unequal-links label-skew feature-shift changing-links utilisation \
-		pipeline/golden
+		pipeline/golden faults/stragglers faults/flaky-links faults/churn faults/partition faults/regional-outage \
+		faults/checkpointing byzantine/bristle byzantine/equivocation
+
+check-byzantine: install
+	$(BIN)/simnet check byzantine/calm byzantine/sign-flip byzantine/skewed-calm byzantine/skewed-sign-flip \
+		byzantine/skewed-zero byzantine/gossip
+
+matrix: install
+	$(BIN)/simnet batch byzantine/matrix
+	$(BIN)/simnet plot attacks results/byzantine-matrix
 
 clean:
 	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

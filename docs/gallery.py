@@ -1,4 +1,4 @@
-"""The pictures of `figures.md`: runs `examples/gallery.yaml` and draws every kind of figure from its results.
+"""The pictures of `figures.md`: runs `examples/gallery*.yaml`, and draws every kind of figure from that.
 
     python docs/gallery.py
 
@@ -19,6 +19,8 @@ from simnet_analysis.style import paper_style
 
 HERE = Path(__file__).parent
 SCENARIO = HERE / "examples" / "gallery.yaml"
+FAULTS = HERE / "examples" / "gallery-faults.yaml"
+ATTACKS = HERE / "examples" / "gallery-attacks.yaml"
 PICTURES = HERE / "images" / "figures"
 
 # Made-up prices, as an example: dollars and watts of a machine and of the server.
@@ -58,6 +60,19 @@ def pictures(results: Path) -> dict[str, tuple[str, Any, dict[str, Any]]]:
         "timeline": ("timeline", first["fedbuff"], {"end": 1.0}),
         "links": ("links", first["fedbuff"], {}),
         "map": ("map", first["fedbuff"], {}),
+        **faults(results),
+    }
+
+
+def faults(results: Path) -> dict[str, tuple[str, Any, dict[str, Any]]]:
+    """The same for what goes wrong."""
+    storm = simnet.run(FAULTS, results / "faults")
+    attacked = simnet.run(ATTACKS, results / "attacks")
+    return {
+        "faults": ("faults", storm[1], {}),
+        "goodput": ("goodput", storm, {}),
+        "availability": ("availability", storm[:1], {}),
+        "attacks": ("attacks", attacked, {"width": 5.0}),
     }
 
 

@@ -15,6 +15,7 @@ import numpy
 import torch
 
 from simnet.compute import Engine, TimingEngine
+from simnet.faults.planned import planned_events
 from simnet.plan import Plan, make_engine, plans
 from simnet.results import (
     Manifest,
@@ -101,6 +102,9 @@ def carry_out(plan: Plan, watch: Watch | None = None, recorder: Recorder | None 
         except Exception as error:
             raise _blamed(error, plan) from error
         wall_seconds = time.perf_counter() - started
+    world, hosts = plan.world, {name: node.host for name, node in simulated.nodes.items()}
+    for row in planned_events(world.scenario, world.topology, hosts, outcome.virtual_seconds):
+        recorder.fault(*row)
     return files_of(plan, recorder, manifest_of(plan, outcome, engine, wall_seconds))
 
 

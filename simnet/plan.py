@@ -3,13 +3,15 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from pydantic import BaseModel
 
 from simnet.algorithms import Algorithm, algorithm_class, algorithm_names
-from simnet.algorithms.attackable import check_attacks
+from simnet.attackable import check_attacks
 from simnet.compute import CostModel, Engine, Layout, TimingEngine, check_memory, count_gradient_flops
+from simnet.compute.charging import even_layers, named_layers
 from simnet.faults import build_faults
 from simnet.faults.poisoned import poisoned
 from simnet.identity import identity
@@ -118,6 +120,7 @@ def _plans(scenario: Scenario) -> list[Plan]:
                 bound = _bound(_given(optimizer), task, ("task", "optimizer"))
                 method = _with_bound_optimizers(method, task, index)
                 check_memory(scenario, task, bound, served=True in topologies)
+                _check_model(alone, method, task, index)
             task = poisoned(task, faults.byzantine, topology.workers, alone)
             cost = CostModel.of(alone, task, bound, topology)
             world = World(alone, topology, task, cost, faults=faults)
@@ -147,6 +150,24 @@ def _check_stages(scenario: Scenario, method: PipelineMethod, index: int) -> Non
     assert scenario.pipeline is not None, "its replicas were counted"
     try:
         method.check(scenario.pipeline.stages)
+    except ValueError as error:
+        raise ScenarioError.at(("algorithms", index), str(error)) from None
+
+
+def _check_model(scenario: Scenario, method: Algorithm, task: Task, index: int) -> None:
+    if type(method).check_model is Algorithm.check_model:  # nothing to make a model for
+        return
+    layout, charge = Layout.of(task.make_model()), scenario.task.charge_as
+    if charge is None or charge.layers is None:
+        last = named_layers(layout.names, layout.sizes)[-1]
+        starts = accumulate(layout.sizes, initial=0)
+        placed = zip(starts, layout.shapes, strict=False)  # the last of the starts is the end
+        shapes = [tuple(shape) for start, shape in placed if start >= last.start]
+    else:
+        cut = even_layers(layout.parameters, charge.layers)[-1]
+        shapes = [(cut.stop - cut.start,)]
+    try:
+        method.check_model(task.classes, shapes)
     except ValueError as error:
         raise ScenarioError.at(("algorithms", index), str(error)) from None
 

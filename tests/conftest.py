@@ -5,9 +5,13 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from hypothesis import settings
+
+from simnet.runtime.accounts import ACCOUNTS
 
 torch.set_num_threads(1)
 
@@ -64,6 +68,21 @@ def small() -> Callable[..., dict[str, Any]]:
         return merged(SMALL, changes or {})
 
     return make
+
+
+@pytest.fixture
+def without_accounts() -> Callable[[pa.Table], pa.Table]:
+    """`without_accounts(table)` leaves out what nodes spent their time on.
+
+    That is written down as soon as the scenario says that anything may go wrong.
+    """
+
+    def left(table: pa.Table) -> pa.Table:
+        if "value" not in table.column_names:
+            return table
+        return table.filter(pc.invert(pc.is_in(table["name"], pa.array(ACCOUNTS))))
+
+    return left
 
 
 ALLOWED_SKIPS = ("needs a CUDA device",)

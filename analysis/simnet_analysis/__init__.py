@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from simnet_analysis.target_bars import target_figure
     from simnet_analysis.timeline import timeline_figure
     from simnet_analysis.topology_map import MapLink, MapNode, topology_figure
+    from simnet_analysis.validation import validation_figure
 
 _PLACES = {
     "KINDS": "kinds",
@@ -54,6 +55,7 @@ _PLACES = {
     "target_figure": "target_bars",
     "timeline_figure": "timeline",
     "topology_figure": "topology_map",
+    "validation_figure": "validation",
     "winners_figure": "heatmap",
 }
 
@@ -82,6 +84,7 @@ __all__ = [
     "target_figure",
     "timeline_figure",
     "topology_figure",
+    "validation_figure",
     "winners_figure",
 ]
 

@@ -9,15 +9,14 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from simnet.results import ResultsError, Run, higher_is_better
 from simnet_analysis.groups import leaves as leaves_of
-from simnet_analysis.style import PAGE_INCHES, paper_style
+from simnet_analysis.style import blank, paper_style
 
 
-def attack_figure(runs: Iterable[Run], metric: str = "accuracy", *, width: float = PAGE_INCHES) -> Figure:
+def attack_figure(runs: Iterable[Run], metric: str = "accuracy", *, width: str | float = "page") -> Figure:
     """A map of the final `metric` with a row per attack and a column per method.
 
     Each number is the mean over the seeds. Methods that come to the most on average stand on the left,
@@ -104,7 +103,7 @@ def _drawn(
     labels: list[str],
     metric: str,
     percent: bool,
-    width: float,
+    width: str | float,
 ) -> Figure:
     scale = 100.0 if percent else 1.0
     grids = {
@@ -117,8 +116,7 @@ def _drawn(
     low, high = (0.0, 100.0) if percent else (float(values.min()), float(values.max()))
     with paper_style():
         height = 1.3 + 0.22 * len(attacks)
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = blank(width, height)
         panels = list(figure.subplots(1, len(grids), sharey=True, squeeze=False).flat)
         image = None
         for panel, (key, grid) in zip(panels, grids.items(), strict=True):

@@ -10,13 +10,13 @@ from matplotlib.ticker import PercentFormatter
 
 from simnet.results import ResultsError, Run
 from simnet_analysis.groups import group_runs
-from simnet_analysis.style import PAGE_INCHES, paper_style
+from simnet_analysis.style import blank, paper_style
 from simnet_analysis.timeline import natural
 
 _NAMED_NODES = 24
 
 
-def availability_figure(runs: Iterable[Run], *, width: float = PAGE_INCHES) -> Figure:
+def availability_figure(runs: Iterable[Run], *, width: str | float = "page") -> Figure:
     """A panel per method: a bar per node, the share of the run's time for which it was up, and their mean.
 
     Means over the seeds of a method. Nodes are in the order of their names where there are few of them, else
@@ -29,7 +29,7 @@ def availability_figure(runs: Iterable[Run], *, width: float = PAGE_INCHES) -> F
     if not groups:
         raise ResultsError("nobody goes or comes in these runs")
     with paper_style():
-        figure = Figure(figsize=(width, 1.75 * len(groups) + 0.3), layout="constrained")
+        figure = blank(width, 1.75 * len(groups) + 0.3)
         panels = figure.subplots(len(groups), 1, sharex=False, sharey=True, squeeze=False)[:, 0]
         for panel, group in zip(panels, groups, strict=True):
             found = [run.availability() for run in group.runs]

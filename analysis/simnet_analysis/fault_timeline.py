@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -14,10 +13,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from simnet.results import ResultsError, Run
-from simnet.units import seconds
 from simnet_analysis.axes import metric_label
 from simnet_analysis.quantities import time_unit
-from simnet_analysis.style import PAGE_INCHES, paper_style
+from simnet_analysis.style import blank, legend_columns, paper_style
 from simnet_analysis.timeline import Look, natural
 
 _ROW_INCHES = 0.17
@@ -39,9 +37,26 @@ LOOKS = {
 }
 """What a bar can stand for, in the order of the legend; later ones lie above earlier ones."""
 
-_BEGINS = {"down": "down", "absent": "not there", "split": "cut off from others", "rollback": "all go back"}
-_ENDS = {"up": ("down", "not there"), "healed": ("cut off from others",), "restarted": ("all go back",)}
-_LINK_FAULTS = {"down": "link down", "degraded": "link degraded", "lossy": "link lossy"}
+_BEGINS = {
+    "down": "down",
+    "absent": "not there",
+    "split": "cut off from others",
+    "rollback": "all go back",
+    "slow": "slow",
+    "link-down": "link down",
+    "link-degraded": "link degraded",
+    "link-lossy": "link lossy",
+}
+_ENDS = {
+    "up": ("down", "not there"),
+    "healed": ("cut off from others",),
+    "restarted": ("all go back",),
+    "full-speed": ("slow",),
+    "link-up": ("link down",),
+    "link-restored": ("link degraded",),
+    "link-lossless": ("link lossy",),
+    "unlisted": ("slow", "link down", "link degraded", "link lossy"),
+}
 
 
 @dataclass(frozen=True)
@@ -57,30 +72,33 @@ class Episode:
 
 
 def episodes(run: Run) -> list[Episode]:
-    """What the run's folder knows of its faults: who was down or cut off, when all went back to a checkpoint,
-    and what its scenario plans for links and stragglers at fixed times.
+    """What the run's table of faults says: who was down, cut off or slow, when all went back to a checkpoint,
+    and what was wrong with links.
 
-    Faults of links and slow times that were drawn at random are in no table, and so not in this list.
+    Two faults of one kind that overlap on one link are two episodes, and look like one.
     """
     end = run.manifest.virtual_seconds
-    nodes = [str(node) for node in run.faults["node"].unique()]
+    table = run.faults[["time", "node", "event", "cause"]]
+    nodes = [str(node) for node in table["node"][~table["event"].str.startswith("link-")].unique()]
     found: list[Episode] = []
-    since: dict[tuple[str, str], float] = {}
-    for time, node, event in run.faults[["time", "node", "event"]].itertuples(index=False):
+    since: dict[tuple[str, str], list[float]] = {}
+    for time, node, event, _ in table.itertuples(index=False):
         if event in _BEGINS:
-            since[node, _BEGINS[event]] = time
-        ended = [what for what in _ENDS.get(event, ()) if (node, what) in since]
-        found += [Episode(node, what, since.pop((node, what)), time) for what in ended]
-    found += [Episode(node, what, start, end) for (node, what), start in since.items()]
+            began = since.setdefault((node, _BEGINS[event]), [])
+            if not began or event.startswith("link-"):
+                began.append(time)
+        over = [what for what in _ENDS.get(event, ()) if since.get((node, what))]
+        found += [Episode(node, what, since[node, what].pop(0), time) for what in over]
+    found += [Episode(node, what, start, end) for (node, what), began in since.items() for start in began]
     spread: list[Episode] = []
     for one in found:
         # All go back, not only the one whose loss made them.
         everybody = nodes if one.what == "all go back" else [one.where]
         spread += [Episode(node, one.what, min(one.start, end), min(one.end, end)) for node in everybody]
-    return spread + _planned(run, end)
+    return spread
 
 
-def fault_timeline_figure(run: Run, metric: str = "loss", *, width: float = PAGE_INCHES) -> Figure:
+def fault_timeline_figure(run: Run, metric: str = "loss", *, width: str | float = "page") -> Figure:
     """Who was up, down, cut off or slow when, below ``metric`` of the whole system over the same time.
 
     Where the run recorded no such metric (a timing-only run has no loss), the curve is that of its steps.
@@ -102,14 +120,15 @@ def fault_timeline_figure(run: Run, metric: str = "loss", *, width: float = PAGE
         )
     end = run.manifest.virtual_seconds
     unit, size = time_unit(end)
-    ups = [Episode(node, "up", 0.0, end) for node in rows if node in set(faults["node"])]
+    lives = set(faults["node"][faults["event"].isin(["present", "absent"])])
+    ups = [Episode(node, "up", 0.0, end) for node in rows if node in lives]
     waits = [
         Episode(str(node), "checkpoint stall", start, finish)
         for node, start, finish in stalls[["node", "start", "end"]].itertuples(index=False)
     ]
     with paper_style():
         height = 0.95 + _CURVE_INCHES + _ROW_INCHES * len(rows)
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = blank(width, height)
         ratios = [_CURVE_INCHES, max(_ROW_INCHES * len(rows), 0.3)]
         curve, chart = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
         _draw_curve(curve, run, metric, size)
@@ -117,12 +136,15 @@ def fault_timeline_figure(run: Run, metric: str = "loss", *, width: float = PAGE
         curve.tick_params(axis="x", length=0)
         chart.set_xlim(0, max(end, 1e-9) / size)
         chart.set_xlabel(f"virtual time ({unit})")
-        chart.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
+        most = 8 if figure.get_figwidth() > 5 else 5
+        chart.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
         chart.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
         for one in found:
             if one.what == "all go back":
                 curve.axvspan(one.start / size, one.end / size, color="#F3E3BF", linewidth=0, zorder=0)
-        figure.legend(handles=_legend([*ups, *found, *waits]), loc="outside upper center", ncols=5)
+        handles = _legend([*ups, *found, *waits])
+        columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
+        figure.legend(handles=handles, loc="outside upper center", ncols=columns)
     return figure
 
 
@@ -163,23 +185,3 @@ def _legend(shown: Sequence[Episode]) -> list[Patch | Line2D]:
 
 def _face(look: Look) -> dict[str, Any]:
     return {"facecolor": look.color, "edgecolor": look.edge, "linewidth": 0.3, "hatch": look.hatch}
-
-
-def _planned(run: Run, end: float) -> list[Episode]:
-    """Faults of links and slow times that the scenario has at fixed times."""
-    faults = run.scenario.get("faults") or {}
-    found = []
-    for entry in faults.get("links", ()):
-        if entry.get("kind") in _LINK_FAULTS:
-            where = entry.get("link") or (f"links of {entry['node']}" if "node" in entry else "all links")
-            found.append(Episode(where, _LINK_FAULTS[entry["kind"]], *_span(entry, end)))
-    for entry in faults.get("stragglers", ()):
-        if entry.get("kind") == "scheduled":
-            found += [Episode(node, "slow", *_span(entry, end)) for node in entry.get("nodes", ())]
-    return [one for one in found if one.start < one.end]
-
-
-def _span(entry: dict[str, Any], end: float) -> tuple[float, float]:
-    start = seconds(entry.get("at", "0 s"))
-    lasts = seconds(entry["for"]) if "for" in entry else inf
-    return min(start, end), min(start + lasts, end)

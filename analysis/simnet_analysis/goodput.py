@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 from simnet.results import ResultsError, Run
 from simnet_analysis.fault_timeline import episodes
 from simnet_analysis.groups import Group, group_runs
-from simnet_analysis.style import PAGE_INCHES, paper_style
+from simnet_analysis.style import blank, legend_columns, paper_style
 
 SERVER = "server"
 """The node that is no worker: its time is left out."""
@@ -83,10 +83,11 @@ def _restoring(run: Run) -> float:
 _ACCOUNTS = ("wasted_seconds", "undone_seconds", "stalled_seconds")
 
 
-def goodput_figure(runs: Iterable[Run], *, width: float = PAGE_INCHES) -> Figure:
+def goodput_figure(runs: Iterable[Run], *, width: str | float = "page") -> Figure:
     """A bar per method: the shares of the workers' time, and how many steps per second count beside it.
 
-    Means over the seeds of a method.
+    Time up and time down together are all of it. Goodput, at the right, is that of all workers. Means over
+    the seeds of a method.
 
     Raises:
         ResultsError: There is no run.
@@ -95,7 +96,7 @@ def goodput_figure(runs: Iterable[Run], *, width: float = PAGE_INCHES) -> Figure
     if not groups:
         raise ResultsError("no runs to compare")
     with paper_style():
-        figure = Figure(figsize=(width, 1.1 + 0.34 * len(groups)), layout="constrained")
+        figure = blank(width, 1.1 + 0.34 * len(groups))
         axes = figure.subplots()
         left = [0.0] * len(groups)
         for name, (label, color, hatch) in LOOKS.items():
@@ -120,11 +121,13 @@ def goodput_figure(runs: Iterable[Run], *, width: float = PAGE_INCHES) -> Figure
         axes.set_yticks(range(len(groups)), [group.name for group in groups])
         axes.set_ylim(len(groups) - 0.45, -0.55)
         axes.set_xlim(0, 1)
-        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-        axes.set_xlabel("share of the workers' time, up or down (at the right: goodput of all workers)")
+        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=""))
+        axes.set_xlabel("share of the workers' time (%)")
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
-        figure.legend(loc="outside upper center", ncols=4)
+        _, labels = axes.get_legend_handles_labels()
+        columns = legend_columns(labels, figure.get_figwidth())
+        figure.legend(loc="outside upper center", ncols=columns)
     return figure
 
 

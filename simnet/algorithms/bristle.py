@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from simnet.algorithms.catching_up import known_up
 from simnet.algorithms.overlay import Graph, overlay
 from simnet.runtime.node import Algorithm, Node, Timeout
 
@@ -28,6 +29,8 @@ class Bristle(Algorithm):
     are drawn from three bands of distance; each class's column becomes a mean of one's own and theirs,
     weighed by how well they do on one's own samples. A peer vouches only for classes that it has itself.
     Sends `degree (h + 1) C b` bytes per round. Nobody waits, and an integration pays for its forward passes.
+    A peer that is lost is sent nothing; one that comes back learns from the layers that it is sent from then
+    on.
     """
 
     step_budget: ClassVar[Literal["each", "mean"]] = "each"
@@ -44,6 +47,18 @@ class Bristle(Algorithm):
     )
     test_batches: PositiveInt = Field(2, description="Minibatches of own samples that layers are judged on.")
 
+    def check_model(self, classes: int | None, last_layer: Sequence[tuple[int, ...]]) -> None:
+        if classes is None:
+            raise ValueError("it weighs models class by class: the task must tell classes of samples apart")
+        if classes != self.classes:
+            raise ValueError(f"the task has {classes} classes, not {self.classes}: set `classes`")
+        if [shape[:1] for shape in last_layer] != [(classes,), (classes,)] or len(last_layer[0]) != 2:
+            raise ValueError(
+                f"it exchanges an output layer of weights [{classes}, h] and biases [{classes}], and what "
+                f"nodes see as the last layer has {list(last_layer)}: it needs a linear layer at the model's "
+                "end, and no `task.charge_as.layers`"
+            )
+
     async def worker(self, node: Node) -> None:
         peers, layer = overlay(self.graph, node), node.layers[-1]
         while node.running:
@@ -51,7 +66,7 @@ class Bristle(Algorithm):
             candidates = self.prioritised(node, node.params[layer], await self.arrived(node))
             familiar = await self.integrate(node, layer, candidates)
             pushed = node.params[layer]
-            for peer in peers:
+            for peer in known_up(node, peers):
                 node.spawn(node.send(peer, (pushed, list(familiar)), "layer"))
 
     async def arrived(self, node: Node) -> list[Candidate]:

@@ -25,6 +25,7 @@ from simnet.cli import (
     trace,
     transfers,
     validate,
+    validate_network,
 )
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("init")(init.init)
 app.command("schema")(schema.schema)
 app.command("emulate")(emulate.emulate)
+app.command("validate-network")(validate_network.validate_network)
 app.command("doctor")(doctor.doctor)
 app.command("clean")(clean.clean)
 

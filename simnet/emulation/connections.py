@@ -9,6 +9,10 @@ from simnet.emulation.frames import PREFIX, Arrival, Frame, lengths, unpack
 
 ZEROS = memoryview(bytes(1 << 16))
 HELLO_BYTES = 2
+SO_MAX_PACING_RATE = 47
+"""Linux's, which Python's socket module does not name."""
+WHOLE_BYTES = 1 << 14
+"""A frame up to this size is written at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,8 @@ class Address:
     port: int
     send_buffer: int | None = None
     """Bytes that may have been taken by the kernel and not be acknowledged yet; None: the kernel's own."""
+    pace: int | None = None
+    """Bytes per second that the kernel spreads what it sends at; None: whole windows at once."""
 
 
 class Connections:
@@ -92,6 +98,8 @@ class Connections:
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address.send_buffer is not None:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, address.send_buffer)
+        if address.pace is not None:
+            one.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, address.pace)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(one, (address.ip, address.port))
         name = self._host.encode()
@@ -105,9 +113,13 @@ class Connections:
         try:
             while True:
                 frame, sent = await queue.get()
-                await loop.sock_sendall(one, frame.head)
-                await loop.sock_sendall(one, frame.body)
                 left = frame.padding
+                if frame.bytes <= WHOLE_BYTES:  # one packet in place of three
+                    await loop.sock_sendall(one, frame.head + frame.body + ZEROS[:left])
+                    left = 0
+                else:
+                    await loop.sock_sendall(one, frame.head)
+                    await loop.sock_sendall(one, frame.body)
                 while left:
                     part = ZEROS[: min(left, len(ZEROS))]
                     await loop.sock_sendall(one, part)

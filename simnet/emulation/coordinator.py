@@ -24,6 +24,8 @@ START_SECONDS = 0.2
 REST_SECONDS = 1.0
 """After a crash frames are missing, so that nothing can be told from how many have arrived: all is over when
 nobody has done anything for so long."""
+CAUSE_SECONDS = 0.4
+"""A host's error is told so much later: if another process has ended, that is what it comes of."""
 PATIENCE_SECONDS = 60.0
 """How long hosts may take to be ready, or to write down what happened."""
 
@@ -89,7 +91,8 @@ class Coordinator:
         stop: When the run ends.
         budget: Steps of all workers together after which nothing new begins; None: no such limit.
         workers: How many nodes take steps.
-        buffers: Bytes that a connection's sender may have in the kernel; None: the kernel's choice.
+        sending: Bytes that a connection's sender may have in the kernel, and bytes per second at which that
+            sends them; None: the kernel's choice.
         churn: Which hosts are killed and started again when.
         again: Has a host's process started once more: its nodes' incarnation, steps and batches.
         said: Gives the last of what hosts said on their error output.
@@ -104,7 +107,7 @@ class Coordinator:
         stop: StopConfig,
         budget: int | None,
         workers: int,
-        buffers: Callable[[str, str], int | None],
+        sending: Callable[[str, str], tuple[int | None, int | None]],
         churn: Churn | None,
         again: Callable[[str, dict[str, list[int]]], None],
         said: Callable[[], str],
@@ -115,7 +118,7 @@ class Coordinator:
         self._stop = stop
         self._budget = inf if budget is None else budget
         self._workers = workers
-        self._buffers = buffers
+        self._sending = sending
         self._churn = churn
         self._again = again
         self._said = said
@@ -263,8 +266,8 @@ class Coordinator:
     def _peers_of(self, host: _Host) -> dict[str, Any]:
         return {other.name: self._address(host, other) for other in self._hosts.values() if other is not host}
 
-    def _address(self, host: _Host, other: _Host) -> tuple[str, int, int | None]:
-        return self._addresses[other.name], other.port, self._buffers(host.name, other.name)
+    def _address(self, host: _Host, other: _Host) -> tuple[str, int, int | None, int | None]:
+        return self._addresses[other.name], other.port, *self._sending(host.name, other.name)
 
     def _tell_node(self, node: str, news: dict[str, Any]) -> None:
         host = self._hosts.get(self._host_of[node])
@@ -290,7 +293,7 @@ class Coordinator:
                     self._heard(host, news)
                 self._changed.set()
         if host is not None and host.finished is None and self._hosts.get(host.name) is host:
-            await asyncio.sleep(0.2)  # its last words come by another way
+            await asyncio.sleep(CAUSE_SECONDS / 2)  # its last words come by another way
             self.failed(f"the process of {host.name} ended before the run did:\n{self._said()}")
 
     def _heard(self, host: _Host, news: dict[str, Any]) -> None:
@@ -299,7 +302,8 @@ class Coordinator:
             if host.name in self._before:
                 self._is_back(host)
         if "error" in news:
-            self.failed(f"{host.name}: {news['error']}\n{news['trace']}")
+            why = f"{host.name}: {news['error']}\n{news['trace']}"
+            asyncio.get_running_loop().call_later(CAUSE_SECONDS, self.failed, why)
         if "aborted" in news:
             self._aborted = self._aborted or news["aborted"]
         if "waiting" in news:

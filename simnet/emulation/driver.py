@@ -14,6 +14,7 @@ import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 if TYPE_CHECKING:
@@ -177,6 +178,10 @@ class Driver(ABC):
 
         Raises `KeyError` for an unknown host, `OSError` if it cannot be started.
         """
+
+    @abstractmethod
+    def own_folder(self, folder: Path) -> None:
+        """Have a folder removed with the emulation, however that ends."""
 
     @abstractmethod
     def set_link(self, a: str, b: str, change: LinkChange, *, at: float | None = None) -> None:

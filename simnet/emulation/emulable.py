@@ -1,12 +1,14 @@
 """What of a scenario can be done for real, and what not: found out before anything starts."""
 
+from simnet.emulation.node import Pace
+from simnet.faults.attacks import Dissensus, Equivocation, InformedAttack
 from simnet.pipeline.boundary import Identity
 from simnet.pipeline.method import PipelineMethod
 from simnet.plan import Plan
 from simnet.scenario import Problem, ScenarioError
 
 
-def check_emulable(plan: Plan) -> None:
+def check_emulable(plan: Plan, pace: Pace) -> None:
     """Raise `ScenarioError` for each part of a scenario that an emulation cannot do, and say why."""
     scenario, faults = plan.scenario, plan.scenario.faults
     problems: list[Problem] = []
@@ -39,11 +41,15 @@ def check_emulable(plan: Plan) -> None:
         refuse(("faults", "churn"), "a killed process keeps nothing on a disk", "memory: lost")
     if churn is not None and churn.by_step:
         refuse(("faults", "churn"), "nobody knows another process's steps in time", "times in place of steps")
-    if plan.world.faults.byzantine:
-        refuse(
-            ("faults", "byzantine"),
-            "the adversary looks into all nodes of one process",
-            "no faults.byzantine",
-        )
+    for name, lying in plan.world.faults.byzantine.items():
+        if lying.knowledge != "own" or isinstance(lying.attack, InformedAttack | Equivocation | Dissensus):
+            refuse(
+                ("faults", "byzantine"),
+                f"{name} would have to look into the processes of others for {lying.attack.name}",
+                "attacks of a node that knows itself alone, such as sign-flip",
+            )
+            break
+    if faults.stragglers and pace == "real":
+        refuse(("faults", "stragglers"), "real computations take what they take", "--pace paced")
     if problems:
         raise ScenarioError(problems, scenario.source)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,10 +17,15 @@ import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor
 
+from simnet.emulation import processes
 from simnet.emulation.coordinator import Coordinator, Course
 from simnet.emulation.driver import Driver, EmulationError
+from simnet.emulation.guard import guarded
 from simnet.emulation.node import Pace
+from simnet.emulation.processes import module_environment
+from simnet.emulation.state import State
 from simnet.emulation.zygote import Birth, born_from
+from simnet.faults.planned import planned_events
 from simnet.network import Topology
 from simnet.plan import Plan, make_engine
 from simnet.results import Recorder
@@ -31,6 +35,10 @@ from simnet.runtime.placement import Placed, members_by_role, placements
 from simnet.runtime.stage_node import STAGE
 from simnet.runtime.world import Outcome, Progress
 
+PACE = 1.1
+"""Bytes per second that a sender's kernel hands to its link, for each that the path carries."""
+MOST_PACED = 1.25e8
+"""Bytes per second from which on it is left to the kernel: timers cost more than queues."""
 LEAST_BUFFER_BYTES = 1 << 17
 """What a sender may have in the kernel at least, on top of what the path holds."""
 
@@ -55,10 +63,19 @@ class Nursery:
         self.driver = driver
         self._folder = tempfile.TemporaryDirectory(prefix="simnet-")
         self.folder = Path(self._folder.name)
+        """For what belongs to these runs; removed with them, also where this process is killed."""
         argv = [sys.executable, "-m", "simnet.emulation.zygote"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        environment = {**module_environment(), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self._log = (self.folder / "log").open("wb")
-        start = subprocess.Popen if driver is None else partial(driver.popen, None)
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._state: State | None = None
+        if driver is None:
+            state, self._guard = guarded(State.new("loopback").write())
+            self._state = state.grown(folders=(str(self.folder),))
+            start = partial(processes.start, mark=state.mark)
+        else:
+            driver.own_folder(self.folder)
+            start = partial(driver.popen, None)
         self.zygote: subprocess.Popen[bytes] = start(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment
         )
@@ -71,6 +88,11 @@ class Nursery:
             self.zygote.stdin.flush()
         except BrokenPipeError:
             raise EmulationError(f"the hosts' processes ended:\n{self.said}") from None
+
+    def end(self) -> None:
+        """Kill the hosts of a run that nobody wants any more."""
+        with suppress(EmulationError):
+            self.tell(json.dumps({"end": True}))
 
     def ended(self) -> int:
         """Wait for the hosts of a run to end; the worst of their exit statuses."""
@@ -97,6 +119,11 @@ class Nursery:
             self.zygote.wait()
         self._log.close()
         self._folder.cleanup()
+        if self._state is not None:
+            self._state.forget()
+        if self._guard is not None and self._guard.stdin is not None:
+            self._guard.stdin.close()
+            self._guard.wait()
 
 
 def emulate(
@@ -133,7 +160,7 @@ async def _through(
         stop,
         None if stop.steps is None else stop.steps * len(trained),
         len(trained),
-        _buffers(plan.world.topology) if driver is not None else lambda _, __: None,
+        _sending(plan.world.topology) if driver is not None else lambda _, __: (None, None),
         plan.world.faults.churn,
         lambda host, past: nursery.tell(json.dumps({"again": host, "past": past})),
         lambda: nursery.said,
@@ -151,6 +178,9 @@ async def _through(
     ended = asyncio.ensure_future(watch_processes())
     try:
         return await coordinator.run()
+    except BaseException:
+        nursery.end()
+        raise
     finally:
         coordinator.close()
         await asyncio.wait((ended,), timeout=5)
@@ -161,17 +191,22 @@ def _trained(placed: tuple[Placed, ...]) -> tuple[str, ...]:
     return members[STAGE if STAGE in members else "worker"]
 
 
-def _buffers(topology: Topology) -> Callable[[str, str], int | None]:
-    """How much a sender may have in the kernel: what the path holds in flight, and a little.
+def _sending(topology: Topology) -> Callable[[str, str], tuple[int | None, int | None]]:
+    """How much a sender may have in the kernel, and how fast that sends it.
 
-    `send` returns when the kernel has the last byte, which so is not long before it leaves.
+    What the path holds in flight, and a little: `send` returns when the kernel has the last byte, which so is
+    not long before it leaves. And no faster than the path (unless that changes): a network card takes a few
+    packets at a time and serves connections in turn, but the emulated link would get whole windows, and
+    connections wait for one another.
     """
 
-    def buffer(source: str, target: str) -> int:
-        in_flight = topology.nominal_bandwidth(source, target) * topology.route(source, target).rtt
-        return LEAST_BUFFER_BYTES + int(in_flight)
+    def sending(source: str, target: str) -> tuple[int, int | None]:
+        bandwidth = topology.nominal_bandwidth(source, target)
+        in_flight = bandwidth * topology.route(source, target).rtt
+        pace = int(PACE * bandwidth) if topology.dynamics is None and bandwidth < MOST_PACED else None
+        return LEAST_BUFFER_BYTES + int(in_flight), pace
 
-    return buffer
+    return sending
 
 
 # -- putting together -----------------------------------------------------------------------------------
@@ -190,6 +225,9 @@ def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Pa
     )
     for fault in course.faults:
         recorder.fault(fault.time, fault.node, fault.event, fault.cause)
+    hosts_of = {one.name: one.host for one in placed}
+    for row in planned_events(plan.scenario, plan.world.topology, hosts_of, course.seconds):
+        recorder.fault(*row)
     trained = _trained(placed)
     busy = sum(told["busy"].get(name, 0.0) for told in course.hosts.values() for name in trained)
     final = _evaluate(plan, placed, course, folders, recorder, course.bytes_sent)
@@ -301,8 +339,9 @@ def _evaluate(
             for replica, chain in enumerate(chains)
         ]
     else:
-        local = [nodes[name] for name in _trained(placed)]
-        evaluated = [nodes[name] for name in members[plan.method.evaluated_role]]
+        lying = plan.world.faults.byzantine
+        local = [nodes[name] for name in _trained(placed) if name not in lying]
+        evaluated = [nodes[name] for name in members[plan.method.evaluated_role] if name not in lying]
     evaluation = Evaluation(
         engine, recorder, plan.scenario.evaluate, local, evaluated, stepping=len(_trained(placed))
     )

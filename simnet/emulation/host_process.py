@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -105,6 +106,7 @@ async def _main(task: HostTask) -> None:
     try:
         control.say({"host": task.host, "port": await wire.listen(task.ip), "pid": os.getpid()})
         await wire.connect(_addresses((await control.told())["peers"]))
+        await run.warm_up()
         control.say({"connected": True})
         clock.started = float((await control.told())["start"])
         await asyncio.sleep(max(0.0, -clock.real_now))
@@ -120,7 +122,8 @@ async def _main(task: HostTask) -> None:
         listening.cancel()
         _write(task.folder, run, recorder)
         control.say({"finished": _totals(run)})
-        await writer.drain()
+        with suppress(ConnectionError):  # the driver is gone
+            await writer.drain()
     finally:
         wire.close()
         writer.close()
@@ -144,12 +147,12 @@ async def _listen(control: Control, run: HostRun, wire: Connections, over: async
             if "stop" in news:
                 run.ended = news["stop"]
                 over.set()
-    except EOFError:
+    except (EOFError, ConnectionError):  # reset, where the driver had not read all of this host's news
         over.set()
 
 
 def _addresses(peers: Mapping[str, list[Any]]) -> dict[str, Address]:
-    return {host: Address(ip, port, send_buffer) for host, (ip, port, send_buffer) in peers.items()}
+    return {host: Address(*address) for host, address in peers.items()}
 
 
 def _totals(run: HostRun) -> dict[str, Any]:

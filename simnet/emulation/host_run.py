@@ -21,6 +21,8 @@ from simnet.emulation.frames import Arrival, pack
 from simnet.emulation.node import EmulatedNode, EmulatedStage, Pace
 from simnet.emulation.peers import HostFailures, HostViews
 from simnet.results import Recorder
+from simnet.runtime.adversary import Adversary
+from simnet.runtime.byzantine_node import seen_by_its_method
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.node import Encoded, Message
 from simnet.runtime.payload import payload_bytes
@@ -139,6 +141,13 @@ class HostRun:
         self.collectives = Collectives(
             world.scenario.network, world.topology, self.hosts, world.cost.charged_bytes, self.rings
         )
+        lying = world.faults.byzantine
+        adversary = Adversary(self, lying) if lying.keys() & self.nodes.keys() else None  # type: ignore[arg-type]
+        self.faces = {
+            name: seen_by_its_method(node, adversary if name in lying else None)
+            for name, node in self.nodes.items()
+        }
+        """What each method's code gets: the node itself, or one that lies."""
         self.mains: dict[str, SimulatedTask[None]] = {}
         self.ended = 0.0
         """When the run ended, as the driver says; seconds."""
@@ -151,6 +160,18 @@ class HostRun:
         return EmulatedNode(self, one, everybody)  # type: ignore[arg-type]
 
     # -- the loop -------------------------------------------------------------------------------------
+
+    async def warm_up(self) -> None:
+        """Compute something whose result nobody gets: the first computation of a process takes far longer
+        than all others, since torch prepares itself. Nothing that counts is changed by it."""
+        engine, workers = self.engine, self.members.get("worker", ())
+        ranks = [rank for rank, name in enumerate(workers) if self.hosts[name] == self._host]
+        if not engine.has_values or not ranks:
+            return
+        start = engine.initial_params
+        engine.submit_train(ranks[0], start, engine.init_state(start), 1, 0)
+        engine.submit_gradient(ranks[0], start, 0)
+        await asyncio.get_running_loop().run_in_executor(self._device, engine.run, engine.take())
 
     async def run(self, over: asyncio.Event) -> None:
         """Run this host's nodes until the driver says that the run is over."""
@@ -178,7 +199,7 @@ class HostRun:
     def _begin(self) -> None:
         roles = self._method.roles()
         for name, node in self.nodes.items():
-            main = self.mains[name] = self.start(roles[node.role](node), name)
+            main = self.mains[name] = self.start(roles[node.role](self.faces[name]), name)
             main.event.callbacks.append(self._ended(name))
 
     def _ended(self, name: str) -> Callable[[simpy.Event], None]:
@@ -250,6 +271,10 @@ class HostRun:
             digest = blake2b("\n".join(members).encode(), digest_size=7).digest()
             found = self._group_numbers[members] = int.from_bytes(digest, "big")
         return found
+
+    def host_of(self, name: str) -> str:
+        """Where a node is."""
+        return self.hosts[name]
 
     def may_continue(self, node: EmulatedNode) -> bool:
         """False once the step budget is spent: the node's own, or everybody's."""

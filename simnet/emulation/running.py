@@ -1,7 +1,6 @@
 """What both drivers share: Mininet hosts, processes on them, the state file, the guard, and the way down."""
 
 import subprocess
-import sys
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from simnet.emulation import hosts as mininet_hosts
 from simnet.emulation import processes
 from simnet.emulation.driver import Driver, DriverOptions, EmulatedHost, EmulationError
-from simnet.emulation.processes import Known, known
+from simnet.emulation.guard import guarded
+from simnet.emulation.processes import known
 from simnet.emulation.state import State
 from simnet.emulation.sweeping import sweep
 
@@ -39,7 +39,7 @@ class MininetHostsDriver(Driver):
             raise EmulationError(f"not hosts of this topology: {', '.join(unknown)}")
         self._state = State.new(self.name).write()
         try:
-            self._guard = self._watch()
+            self._state, self._guard = guarded(self._state)
             self.hosts = self._build(topology, names)
         except BaseException:
             self.down()
@@ -77,6 +77,10 @@ class MininetHostsDriver(Driver):
         self._started.append(process)
         self._remember(process, f"{host or 'root namespace'}: {argv[0]}")
         return process
+
+    def own_folder(self, folder: Path) -> None:
+        """See :meth:`Driver.own_folder`."""
+        self._state = self.state.grown(folders=(str(folder),))
 
     def crash(self, host: str, *, silent: bool = False) -> None:
         """See :meth:`Driver.crash`."""
@@ -141,19 +145,6 @@ class MininetHostsDriver(Driver):
     def _remember(self, process: "subprocess.Popen[Any]", what: str) -> None:
         with suppress(ProcessLookupError):  # it has ended already
             self._state = self.state.grown(known(process.pid, what))
-
-    def _watch(self) -> "subprocess.Popen[bytes]":
-        """Start the guard, which outlives this process by as long as it takes to tidy up."""
-        guard = subprocess.Popen(
-            [sys.executable, "-m", "simnet.emulation.guard", str(self.state.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**processes.module_environment(), processes.MARK: self.state.mark},
-            start_new_session=True,
-        )
-        self._state = self.state.grown(Known(guard.pid, processes.started_at(guard.pid) or 0, "guard"))
-        return guard
 
 
 def _used(topology: "Topology") -> tuple[str, ...]:

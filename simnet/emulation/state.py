@@ -29,6 +29,8 @@ class State:
     processes: tuple[Known, ...] = ()
     devices: tuple[str, ...] = ()
     """Network interfaces in the root namespace, of which each is made by this emulation if it is there."""
+    folders: tuple[str, ...] = ()
+    """Folders for temporary files that belong to it."""
     folder: Path = field(default_factory=lambda: state_folder())
 
     @classmethod
@@ -54,10 +56,15 @@ class State:
         aside.replace(self.path)
         return self
 
-    def grown(self, *processes: Known, devices: tuple[str, ...] = ()) -> Self:
-        """It with more processes and devices, written; processes that have ended are forgotten."""
+    def grown(self, *processes: Known, devices: tuple[str, ...] = (), folders: tuple[str, ...] = ()) -> Self:
+        """It with more processes, devices and folders, written; processes that have ended are forgotten."""
         alive = tuple(process for process in self.processes if process.alive)
-        return replace(self, processes=(*alive, *processes), devices=(*self.devices, *devices)).write()
+        return replace(
+            self,
+            processes=(*alive, *processes),
+            devices=(*self.devices, *devices),
+            folders=(*self.folders, *folders),
+        ).write()
 
     def forget(self) -> None:
         """Remove the file."""
@@ -97,6 +104,7 @@ def read(path: Path) -> State:
             Known(**content["owner"]),
             tuple(Known(**process) for process in content["processes"]),
             tuple(content["devices"]),
+            tuple(content.get("folders", ())),
             path.parent,
         )
     except (KeyError, TypeError) as error:

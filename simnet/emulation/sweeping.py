@@ -4,6 +4,7 @@ Processes are recognised by pid and start time, or by the emulation's mark in th
 the names that its state file holds. Nothing is guessed from what things look like.
 """
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,11 +23,11 @@ class Swept:
     processes: int
     devices: int
     remaining: tuple[str, ...] = ()
-    """Processes and devices that are still there."""
+    """Processes, devices and folders that are still there."""
 
 
 def sweep(state: State, spare: Sequence[int] = ()) -> Swept:
-    """Kill the processes of an emulation, delete its devices and its state file.
+    """Kill the processes of an emulation, delete its devices, its folders and its state file.
 
     Those whose pids are in `spare` live on. The file stays where something of it could not be removed.
     """
@@ -46,6 +47,9 @@ def sweep(state: State, spare: Sequence[int] = ()) -> Swept:
     stubborn = [process for process in killed if process.alive]
     left = [f"process {process.pid} ({process.what})" for process in stubborn]
     left += [f"device {device}" for device in there if _exists(device)]
+    for folder in state.folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    left += [f"folder {folder}" for folder in state.folders if Path(folder).exists()]
     if not left:
         state.forget()
     return Swept(state.mark, len(killed) - len(stubborn), len(there), tuple(left))

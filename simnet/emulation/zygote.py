@@ -2,9 +2,9 @@
 
 `python -m simnet.emulation.zygote` reads JSON lines. A line that says what to run (:class:`Birth`) has it
 build the run and fork a process for every host into its namespace; `{"again": host}` has it fork one of them
-once more. When the last of them has ended it writes their worst status on its standard output. Forks share
-what is there already: 32 of them take little more memory than one. The end of standard input ends it, and its
-children with it.
+once more, `{"end": true}` kill all of them. When the last of them has ended it writes their worst status on
+its standard output. Forks share what is there already: 32 of them take little more memory than one. The end
+of standard input ends it, and its children with it.
 """
 
 import json
@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.fx.experimental.symbolic_shapes  # which the first computation would import, in every host
 
 from simnet.emulation.host_process import HostTask, main
 from simnet.emulation.host_run import Past
 from simnet.emulation.namespaces import enter_namespace
 from simnet.emulation.node import Pace
-from simnet.emulation.processes import die_with_parent
+from simnet.emulation.processes import before_others, die_with_parent
 from simnet.plan import Plan, make_engine, plans
 from simnet.scenario import load_text
 
@@ -75,12 +76,16 @@ class Zygote:
     def __init__(self) -> None:
         self._birth: Birth | None = None
         self._plan: Plan | None = None
-        self._children: set[int] = set()
+        self._children: dict[int, str] = {}  # the host of each
         self._status = 0
 
     def told(self, line: str) -> None:
         """Do what a line says."""
         told = json.loads(line)
+        if "end" in told:
+            for pid in self._children:
+                os.kill(pid, signal.SIGKILL)
+            return
         if "again" in told:
             self._fork(told["again"], {name: Past(*past) for name, past in told["past"].items()})
             return
@@ -96,8 +101,10 @@ class Zygote:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            self._children.discard(pid)
-            self._status = max(self._status, int(os.waitstatus_to_exitcode(status) > 0))  # killed is below 0
+            host, code = self._children.pop(pid), os.waitstatus_to_exitcode(status)
+            if code < 0:
+                print(f"{host}: its process was killed by {signal.Signals(-code).name}", file=sys.stderr)
+            self._status = max(self._status, int(code > 0))  # killed is below 0
             if not self._children:
                 print(json.dumps({"status": self._status}), flush=True)
 
@@ -110,7 +117,7 @@ class Zygote:
             os.close(0)
             os.dup2(2, 1)
             os._exit(_born(self._plan, self._birth, host, past, parent))
-        self._children.add(child)
+        self._children[child] = host
 
 
 def serve() -> None:
@@ -162,4 +169,5 @@ def _born(plan: Plan, birth: Birth, host: str, past: Mapping[str, Past], parent:
 
 if __name__ == "__main__":
     die_with_parent()
+    before_others()
     serve()

@@ -108,7 +108,7 @@ def byzantine_nodes(scenario: Scenario, topology: Topology) -> dict[str, Byzanti
             found[name] = Byzantine(
                 attack=attack,
                 activity=Activity(entry.start, entry.end, entry.on, entry.off, entry.during),
-                knowledge=entry.knowledge,
+                knowledge=attack.sees if isinstance(attack, InformedAttack) else entry.knowledge,
                 fellows=group if entry.collude else (name,),
                 patience=entry.patience or 0.0,
                 path=path,

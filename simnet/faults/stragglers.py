@@ -1,6 +1,6 @@
 """What `faults.stragglers` says, as the slowdown of each host."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path as FilePath
@@ -109,6 +109,24 @@ def build_slowdowns(scenario: Scenario, topology: Topology) -> Mapping[str, Slow
         )
         for host in slowed
     }
+
+
+def timed_factors(scenario: Scenario, topology: Topology) -> Mapping[str, Sequence[tuple[str, Profile]]]:
+    """The factors over time of each host that has some, each with the kind of its entry.
+
+    What is drawn for each step, or once for the whole run, is not among them. The values are those of
+    :func:`build_slowdowns`, whose errors this raises, too.
+    """
+    streams = Streams(scenario.seed)
+    found: dict[str, list[tuple[str, Profile]]] = {}
+    for index, entry in enumerate(scenario.faults.stragglers):
+        path: Path = ("faults", "stragglers", index)
+        if isinstance(entry, DrawnStragglers):
+            continue
+        make = _profile(entry, streams, index, scenario.folder_of((*path, "trace")), path)
+        for host in _selected(entry, topology, streams, index, path):
+            found.setdefault(host, []).append((entry.kind, make(host)))
+    return found
 
 
 def _selected(

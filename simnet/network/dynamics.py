@@ -7,7 +7,7 @@ from functools import cached_property
 import networkx as nx
 
 from simnet.network.events import outages, scheduled
-from simnet.network.link_faults import link_faults, with_factors
+from simnet.network.link_faults import FaultCourse, link_faults, with_factors
 from simnet.network.link_names import LinkNames
 from simnet.network.noise import Hop
 from simnet.network.profiles import Constant, Profile, Steps, Switches
@@ -37,6 +37,8 @@ class Dynamics:
     """From when on which resources are down, where routes are to avoid these; the first at time 0."""
     losses: Mapping[Hop, Profile] = field(default_factory=dict)
     """The fraction of packets that a way over a link loses beside what it loses always, where it does."""
+    faults: tuple[FaultCourse, ...] = ()
+    """The faults of links by themselves, for those who tell of them."""
 
     @property
     def reorders(self) -> bool:
@@ -99,6 +101,8 @@ def dynamics_of(
     changing |= {index: with_factors(changing[index], found) for index, found in faults.capacities.items()}
     slowing = {**latencies, **schedule.latencies}
     slowing |= {way: with_factors(slowing[way], found) for way, found in faults.latencies.items()}
+    changing = {index: _from_the_start(capacities[index], profile) for index, profile in changing.items()}
+    slowing = {way: _from_the_start(latencies[way], profile) for way, profile in slowing.items()}
     jitters = {
         (a, b): edge["config"].jitter for a, b, edge in graph.edges(data=True) if edge["config"].jitter
     }
@@ -110,8 +114,19 @@ def dynamics_of(
         jitters,
         _outages(schedule.switches, faults.switches) if network.rerouting else (),
         faults.losses,
+        faults.courses,
     )
     return dynamics if dynamics.capacities or noisy or dynamics.losses else None
+
+
+def _from_the_start(usual: Profile, profile: Profile) -> Profile:
+    """A profile that differs from what is usual from the start on, and stays so, counts as one that changes.
+
+    The rest of the network takes what never changes from the topology, which has the usual value.
+    """
+    if isinstance(profile, Constant) and not (isinstance(usual, Constant) and usual.value == profile.value):
+        return Steps((0.0,), (profile.value,))
+    return profile
 
 
 def _outages(

@@ -133,6 +133,8 @@ class FluidNetwork:
         latency = route.latency + (rounds - 1) * route.latency
         if self._changes is not None:
             latency = self._changes.latency(route, rounds)
+        if len(route.hops) > 1:
+            latency += rounds * self._transport.host_overhead
         transfer = Transfer(
             id=self._ledger.started,
             route=route,

@@ -20,6 +20,18 @@ PURPOSE = "link faults"
 
 
 @dataclass(frozen=True)
+class FaultCourse:
+    """One fault of one link over time."""
+
+    link: str
+    """The link's name, or a->b where only this way is affected."""
+    kind: str
+    """The kind of fault: down, degraded, lossy, flapping."""
+    wrong: Profile
+    """1 while something is wrong, else 0."""
+
+
+@dataclass(frozen=True)
 class LinkFaults:
     """What goes wrong with links, and when; all by what is affected."""
 
@@ -31,6 +43,8 @@ class LinkFaults:
     """The fraction of packets that is lost on each way over a link, beside what it loses anyway."""
     switches: Mapping[int, Sequence[Switches]] = field(default_factory=dict)
     """Of each resource, (when, whether it is down) of each fault that takes it down at a known time."""
+    courses: tuple[FaultCourse, ...] = ()
+    """Each fault of each link by itself, in the order of the scenario."""
 
 
 def link_faults(scenario: Scenario, names: LinkNames) -> LinkFaults:
@@ -49,9 +63,13 @@ def link_faults(scenario: Scenario, names: LinkNames) -> LinkFaults:
     latencies: dict[Hop, list[Profile]] = {}
     losses: dict[Hop, list[Profile]] = {}
     switches: dict[int, list[Switches]] = {}
+    courses: list[FaultCourse] = []
     for index, fault in enumerate(scenario.faults.links):
         path: Path = ("faults", "links", index)
         ways = _ways(fault, names, path)
+        if not isinstance(fault, LinkFlapping):
+            wrong = during(fault.at, fault.end, 1.0, 0.0)
+            courses += [FaultCourse(link, fault.kind, wrong) for link in _named(ways, names)]
         match fault:
             case LinkDown():
                 for resource in _resources(fault, ways, names, path):
@@ -72,18 +90,27 @@ def link_faults(scenario: Scenario, names: LinkNames) -> LinkFaults:
                 luck: dict[str, Profile] = {}
                 for resource, name in _resources(fault, ways, names, path).items():
                     if name not in luck:
-                        luck[name] = _flaps(fault, streams, index, name)
+                        luck[name] = _flaps(fault, streams, index, name, up=1.0, down=0.0)
+                        wrong = _flaps(fault, streams, index, name, up=0.0, down=1.0)
+                        courses.append(FaultCourse(name, fault.kind, wrong))
                     capacities.setdefault(resource, []).append(luck[name])
     lost = {
         way: chances[0] if len(chances) == 1 else AnyOf(tuple(chances)) for way, chances in losses.items()
     }
-    return LinkFaults(capacities, latencies, lost, switches)
+    return LinkFaults(capacities, latencies, lost, switches, tuple(courses))
 
 
 def _ways(fault: LinkFault, names: LinkNames, path: Path) -> tuple[Hop, ...]:
     if fault.link is not None:
         return names.ways(fault.link, path)
     return names.all_ways if fault.node is None else names.ways_of(fault.node, (*path, "node"))
+
+
+def _named(ways: Sequence[Hop], names: LinkNames) -> Iterable[str]:
+    """The links of the ways, each once; a->b where its other way is not among them."""
+    every, chosen = frozenset(names.all_ways), frozenset(ways)
+    both = {(a, b): (b, a) in chosen or (b, a) not in every for a, b in ways}
+    return dict.fromkeys(names.link_of(way) if both[way] else f"{way[0]}->{way[1]}" for way in ways)
 
 
 def _resources(fault: LinkFault, ways: Iterable[Hop], names: LinkNames, path: Path) -> dict[int, str]:
@@ -93,10 +120,12 @@ def _resources(fault: LinkFault, ways: Iterable[Hop], names: LinkNames, path: Pa
     return {names.resource_of(way): names.link_of(way) for way in ways}
 
 
-def _flaps(fault: LinkFlapping, streams: Streams, index: int, link: str) -> Profile:
-    """1 while the link is up, 0 while it is down."""
+def _flaps(
+    fault: LinkFlapping, streams: Streams, index: int, link: str, *, up: float, down: float
+) -> Profile:
+    """One value while the link is up, the other one while it is down: always at the same times."""
     start = {"up": "on", "down": "off"}.get(fault.start, fault.start)
-    return OnOff(1.0, 0.0, fault.mean_up, fault.mean_down, streams.generator(PURPOSE, index, link), start)
+    return OnOff(up, down, fault.mean_up, fault.mean_down, streams.generator(PURPOSE, index, link), start)
 
 
 def with_factors(before: Profile, factors: Sequence[Profile]) -> Profile:

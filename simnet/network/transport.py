@@ -124,6 +124,8 @@ class Transport:
     """Bytes of payload per segment."""
     efficiency: float = 1.0
     """The part of what a link carries that is payload, on top of the link's own efficiency."""
+    host_overhead: float = 0.0
+    """Seconds between a message's arrival and its receiver's having it: what hosts need for each message."""
     latency_first: bool = False
     """Whether a message waits its route's latency before it takes bandwidth, instead of after its last
     byte."""
@@ -133,7 +135,9 @@ class Transport:
     @property
     def ideal(self) -> bool:
         """Whether it adds nothing to any flow."""
-        return self == Transport(latency_first=self.latency_first, serialised=self.serialised)
+        return self == Transport(
+            host_overhead=self.host_overhead, latency_first=self.latency_first, serialised=self.serialised
+        )
 
     @property
     def heeds_rtt(self) -> bool:
@@ -169,10 +173,10 @@ TCP = Transport(
     rtt_exponent=0.25,
     ack_load=0.0,
     mss=1448.0,
-    efficiency=1448 / 1538,
+    efficiency=1448 / 1514,
 )
-"""Linux's TCP with its defaults, not calibrated yet: `tcp_wmem` allows 4 MiB in flight; CUBIC; 1448 bytes of
-payload (with timestamps) in 1538 on an Ethernet wire."""
+"""Linux's TCP with its defaults: `tcp_wmem` allows 4 MiB in flight; CUBIC; 1448 bytes of payload (with
+timestamps) in frames of 1514, as the kernel counts them where it shapes a link."""
 RECEIVER_SERIALISED = Transport(serialised=True)
 """One inbound wire per receiver."""
 TRANSPORTS = {"ideal": IDEAL, "tcp": TCP, "receiver-serialised": RECEIVER_SERIALISED}
@@ -192,5 +196,6 @@ def transport_of(model: "str | TransportConfig") -> Transport:
         ack_load=model.ack_load,
         mss=model.mss,
         efficiency=model.efficiency,
+        host_overhead=model.host_overhead,
         latency_first=model.latency == "first",
     )

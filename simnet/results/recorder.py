@@ -240,8 +240,10 @@ class Recorder:
             "links": [pa.array(self._link_name, pa.string()), *map(np.array, self._link_float)],
         }
         if self._fault_time:
-            faults = (pa.array(column, pa.string()) for column in self._fault_text)
-            columns["faults"] = [np.array(self._fault_time), *faults]
+            times = np.array(self._fault_time)
+            order = np.argsort(times, kind="stable")  # some were known beforehand, and told at the end
+            faults = (pa.array([column[i] for i in order], pa.string()) for column in self._fault_text)
+            columns["faults"] = [times[order], *faults]
         return {
             table: pa.Table.from_arrays([pa.array(c) for c in arrays], schema=parquet.schema(table))
             for table, arrays in columns.items()

@@ -31,6 +31,9 @@ HIGHER_IS_BETTER = frozenset(
 )
 """Metrics that a method wants to be large, also behind ``local_`` or ``train_``. All others: small."""
 
+_LIVES = frozenset({"present", "absent", "down", "up"})
+"""Events of the table of faults that say whether a node is there."""
+
 _MANY = 50  # runs: fewer are read one by one as fast
 
 _log = logging.getLogger(__name__)
@@ -94,7 +97,8 @@ class Run:
     def faults(self) -> pd.DataFrame:
         """What went wrong when: time (s), node, event, cause; no rows where the scenario has no faults.
 
-        At time 0 every node is ``present`` or ``absent``; then they go ``down`` and come ``up``.
+        Where nodes go and come, every node is ``present`` or ``absent`` at time 0; then they go ``down`` and
+        come ``up``. ``node`` may also be a link: see "Faults" in the documentation of results.
         """
         path = self.folder / "faults.parquet"
         if not path.is_file():
@@ -111,7 +115,8 @@ class Run:
                 since[node] = min(time, end)
             if event in ("down", "absent") and node in since:
                 up[node] = up.get(node, 0.0) + min(time, end) - since.pop(node)
-            up.setdefault(node, 0.0)
+            if event in _LIVES:
+                up.setdefault(node, 0.0)
         for node, start in since.items():
             up[node] += end - start
         return {node: seconds / end if end > 0 else float(node in since) for node, seconds in up.items()}

@@ -126,22 +126,40 @@ def _transfers(run: Run) -> Iterator[Event]:
             }  # fmt: skip
 
 
+_FAULT_ENDS = {
+    "up": ("down", "absent"),
+    "full-speed": ("slow",),
+    "link-up": ("link-down",),
+    "link-restored": ("link-degraded",),
+    "link-lossless": ("link-lossy",),
+    "unlisted": ("slow", "link-down", "link-degraded", "link-lossy"),
+}
+"""What is over with an event."""
+_FAULTS_THAT_LAST = frozenset(name for names in _FAULT_ENDS.values() for name in names)
+
+
 def _faults(run: Run) -> Iterator[Event]:
-    """From ``down`` (or ``absent``) to ``up`` of a node; to the end of the run where it stays down."""
+    """From ``down`` (or ``absent``) to ``up`` of a node, and so on; to the end of the run if it stays."""
     table = getattr(run, "faults", None)
     if table is None or table.empty:
         return
-    since: dict[str, tuple[float, str, str]] = {}
+    since: dict[tuple[str, str, str], tuple[float, str, str]] = {}
     end = run.manifest.virtual_seconds
     columns = (table[name].tolist() for name in ("time", "node", "event", "cause"))
     for time, node, event, cause in zip(*columns, strict=True):
-        if event in ("down", "absent"):
-            since[node] = (time, event, cause)
-        elif event == "up" and node in since:
-            yield _fault(node, since.pop(node), time)
-        elif event not in ("up", "present"):
+        over = _FAULT_ENDS.get(event, ())
+        if event == "slow":
+            over = ("slow",)  # by another factor from now on
+        # Several faults of one kind may be on one link; each of them ends for itself.
+        own = cause if event.startswith("link-") else ""
+        for name in over:
+            if (node, name, own) in since:
+                yield _fault(node, since.pop((node, name, own)), time)
+        if event in _FAULTS_THAT_LAST:
+            since.setdefault((node, event, own), (time, event, cause))
+        elif not over and event != "present":
             yield _fault(node, (time, event, cause), time)
-    for node, began in since.items():
+    for (node, _, _), began in since.items():
         yield _fault(node, began, max(began[0], end))
 
 

@@ -42,6 +42,7 @@ class ByzantineNode(WatchedNode):
         self._sent: dict[Hashable, deque[tuple[Hashable, list[Tensor]]]] = {}
         self._rounds: dict[Hashable, int] = {}
         self._pretended_steps = 0
+        self._pretended_batches = 0
 
     @property
     def _active(self) -> bool:
@@ -97,7 +98,9 @@ class ByzantineNode(WatchedNode):
         if self._idles is None or steps is None:
             return await super().train(steps, until=until, on_layer=on_layer, lr_scale=lr_scale, only=only)
         pretended = min(steps, max(0, self._steps_left))
-        await self._pretend(self._inner._machine.train_seconds(pretended) if pretended else 0.0)
+        first, clocked = self._inner.batches_drawn + self._pretended_batches, self._inner._clocked
+        self._pretended_batches += pretended
+        await self._pretend(clocked.train(self.now, first, pretended) if pretended else 0.0)
         self._pretended_steps += pretended
         if on_layer is not None:
             for layer in reversed(self.layers):
@@ -108,7 +111,9 @@ class ByzantineNode(WatchedNode):
         self._choose_data()
         if self._idles is None:
             return await super().gradient(params, on_layer=on_layer)
-        await self._pretend(self._inner._machine.gradient_seconds())
+        step = self._inner.batches_drawn + self._pretended_batches
+        self._pretended_batches += 1
+        await self._pretend(self._inner._clocked.gradient(self.now, step))
         nothing = torch.zeros_like(self.params)
         if on_layer is not None:
             for layer in reversed(self.layers):
@@ -332,7 +337,7 @@ class ByzantineNode(WatchedNode):
     def _seconds_to(self, to: str, payload: Any) -> float:
         """What the payload's bytes take to a node over links that nobody else uses."""
         run = self._inner._run
-        source, target = self._inner.host, run.nodes[to].host
+        source, target = self._inner.host, run.host_of(to)
         if source == target:
             return 0.0
         model, other = payload_bytes(payload)

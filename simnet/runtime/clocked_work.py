@@ -38,9 +38,10 @@ class ClockedWork:
         """Of the gradient of a training step."""
         return self.slowdown.seconds(start, self.slowdown.of_step(step) * self.machine.gradient_seconds())
 
-    def loss(self, start: float, step: int) -> float:
-        """Of the forward pass of a training step."""
-        return self.slowdown.seconds(start, self.slowdown.of_step(step) * self.machine.forward_seconds())
+    def loss(self, start: float, step: int, passes: int = 1) -> float:
+        """Of the forward pass of a training step, or of so many like it."""
+        work = passes * self.machine.forward_seconds()
+        return self.slowdown.seconds(start, self.slowdown.of_step(step) * work)
 
     def optimizer(self, start: float, step: int) -> float:
         """Of the optimizer's part of a training step; without a factor if `step` is -1: none was begun."""

@@ -44,13 +44,13 @@ class Evaluation:
         workers: Sequence[HasModel],
         evaluated: Sequence[HasModel],
         stepping: int,
-        is_up: Callable[[str], bool] = lambda _: True,
+        has_model: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._engine = engine
         self._recorder = recorder
         self._workers = workers
         self._evaluated = evaluated
-        self._is_up = is_up
+        self._has_model = has_model
         self._stepping = stepping  # nodes that take steps: stages, where the models are of whole pipelines
         self._seconds = config.seconds
         self._steps = config.steps
@@ -132,8 +132,8 @@ class Evaluation:
         self.commit(ended)
 
     def _there(self, nodes: Sequence[HasModel]) -> Sequence[HasModel]:
-        """Those that are up: nobody could be handed the models of the others. All, if none is."""
-        return [node for node in nodes if self._is_up(node.id)] or nodes
+        """Those whose models can be had, not those that are down. All, if none can."""
+        return [node for node in nodes if self._has_model(node.id)] or nodes
 
     def _values(
         self, models: list[Tensor], evaluated_count: int, workers: Sequence[HasModel]

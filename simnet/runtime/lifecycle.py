@@ -106,6 +106,8 @@ class Lifecycle:
     def up(self, node_id: str, cause: str = "crash", *, disk: bool = False) -> None:
         """A node that is down comes up now, with what is on its disk or with the model of the run's start.
 
+        One that had finished still has its result: a model that was handed over is not lost with a machine.
+
         Nothing happens if all have finished, this one too. Raises `ValueError` for a node that is not down.
         """
         if self._run.is_over and (node_id in self._finished or node_id not in self._gone):
@@ -119,7 +121,8 @@ class Lifecycle:
             assert self._run.rollback is not None
             self._run.rollback.returned()
             return
-        self._run.nodes[node_id].begin_again(disk=disk or self._run.checkpoints is not None)
+        disk = disk or self._run.checkpoints is not None
+        self._run.nodes[node_id].begin_again(disk=disk, finished=node_id in self._finished)
         self._run.views.restarted(node_id)
         self._start(node_id)
 
@@ -141,7 +144,8 @@ class Lifecycle:
     def _start(self, node_id: str, *, together: bool = False) -> None:
         node, checkpoints = self._run.nodes[node_id], self._run.checkpoints
         coroutine = self._roles[node.role](self._run.faces[node_id])
-        if checkpoints is not None and node.incarnation > 0 and not together:
+        alone = node.incarnation > 0 and not together and node_id not in self._finished
+        if checkpoints is not None and alone:
             coroutine = checkpoints.alone(node, coroutine)
         main = self._mains[node_id] = self._run.start(coroutine, node_id)
         main.event.callbacks.append(lambda _: self._returned(node_id, main))
@@ -162,6 +166,10 @@ class Lifecycle:
     def is_up(self, node_id: str) -> bool:
         """Whether a node is there now."""
         return node_id not in self._gone
+
+    def has_model(self, node_id: str) -> bool:
+        """Whether a node's model can be had: it is there, or had finished and handed its model over."""
+        return node_id not in self._gone or node_id in self._finished
 
     @property
     def unfinished(self) -> list[str]:

@@ -473,6 +473,13 @@ class Algorithm(BaseModel):
         """The coroutine of each role that the method needs."""
         return {"worker": self.worker}
 
+    def check_model(self, classes: int | None, last_layer: Sequence[tuple[int, ...]]) -> None:
+        """Raise `ValueError` where the method cannot train a task's model; any will do unless it says so.
+
+        `classes` are those that the model tells apart, None where targets are no classes of whole samples;
+        `last_layer` are the shapes of the parameters in the last of :attr:`Node.layers`.
+        """
+
     async def worker(self, node: Node) -> None:
         """What each worker does, from the start of the run to its end."""
         raise TypeError(f"{type(self).__name__} defines no worker()")

@@ -147,7 +147,7 @@ class SimulatedRun:
             local,
             evaluated,
             stepping=len(self._workers),
-            is_up=self.lifecycle.is_up,
+            has_model=self.lifecycle.has_model,
         )
 
     def _made(self, one: Placed) -> SimulatedNode:
@@ -328,6 +328,10 @@ class SimulatedRun:
     def group_number(self, members: tuple[str, ...]) -> int:
         """A number for a group, the same each time: tags with thousands of names are slow to compare."""
         return self._group_numbers.setdefault(members, len(self._group_numbers))
+
+    def host_of(self, name: str) -> str:
+        """Where a node is."""
+        return self.nodes[name].host
 
     def may_continue(self, node: SimulatedNode) -> bool:
         """False once the step budget is spent: the node's own, or everybody's."""

@@ -323,7 +323,8 @@ class SimulatedNode(Node):
             await self.wait(turn, "its device")
             stacked = torch.stack(list(models))
             job = self._run.engine.submit_predictions(self.rank, stacked, self.batches_drawn, batches)
-            seconds = len(models) * batches * self._machine.forward_seconds()
+            passes = len(models) * batches
+            seconds = self._clocked.loss(self.now, self.batches_drawn, passes)
             return cast(tuple[Tensor, Tensor], await self._finish("predict", job, seconds))
 
     async def step(self, gradient: Tensor) -> None:
@@ -444,12 +445,14 @@ class SimulatedNode(Node):
         self.used_seconds -= self._last_seconds
         self.wasted_seconds += self._last_seconds
 
-    def begin_again(self, *, disk: bool) -> None:
+    def begin_again(self, *, disk: bool, finished: bool = False) -> None:
         """It comes up, with an empty mailbox, and with what it last had on its disk or what everybody had at
-        first."""
+        first; if it had finished, with its result, which it has handed over."""
         self.incarnation += 1
         self._mailbox = Mailbox(self._env)
-        if not (disk and self._disk is not None):
+        if finished:
+            self._disk = self._memory
+        elif not (disk and self._disk is not None):
             self._disk = self._first
         self._memory = self._disk
 

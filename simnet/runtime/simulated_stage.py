@@ -56,10 +56,10 @@ class SimulatedStage(SimulatedNode, StageNode):
     def _new_codecs(self) -> list[Any]:
         return [self._world.codecs.build(piece, self.replica, self._run.streams) for piece in self.pieces]
 
-    def begin_again(self, *, disk: bool) -> None:
+    def begin_again(self, *, disk: bool, finished: bool = False) -> None:
         self._forwards.clear()
         self._codecs = self._new_codecs()
-        super().begin_again(disk=disk)
+        super().begin_again(disk=disk, finished=finished)
 
     @property
     def _memory(self) -> Memory:

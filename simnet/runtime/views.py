@@ -221,7 +221,7 @@ class Views:
             report.delivered.callbacks.append(lambda _: self._arrive(node.id, meeting, told))
 
     def _arrive(self, node_id: str, meeting: Meeting, told: simpy.Event) -> None:
-        if meeting.told.get(node_id) is told:  # it is still there
+        if meeting.told.get(node_id) is told and not told.triggered:  # it still waits for this meeting
             meeting.here[node_id] = None
             self._conclude_if_complete(meeting)
 

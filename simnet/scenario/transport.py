@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from simnet.scenario.errors import ScenarioError, nearest
 from simnet.scenario.fields import Number, Positive, PositiveInteger, Section
-from simnet.units import Bytes
+from simnet.units import Bytes, Seconds
 
 ModelName = Literal["ideal", "tcp", "receiver-serialised"]
 _NAMES = ("ideal", "tcp", "receiver-serialised")
@@ -37,6 +37,10 @@ class TransportConfig(Section):
     mss: Annotated[Bytes, Positive] = Field(1460.0, description="Bytes of payload in a segment.")
     efficiency: Annotated[Number, Field(gt=0, le=1)] = Field(
         1.0, description="The part of a link that carries payload, on top of the link's own efficiency."
+    )
+    host_overhead: Annotated[Seconds, Field(ge=0)] = Field(
+        0.0,
+        description="Seconds that hosts need for each message, beside the network: it arrives so much later.",
     )
     latency: Literal["first", "last"] = Field(
         "last",

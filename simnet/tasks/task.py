@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 Elementwise = Callable[[Tensor, Tensor], Tensor]
@@ -61,6 +62,16 @@ class Task:
         if len(set(self.batch_sizes)) != 1:
             raise ValueError(f"the workers' batch sizes differ: {self.batch_sizes}")
         return self.batch_sizes[0]
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes its model tells apart; None where targets are no classes of whole samples."""
+        inputs, targets = self.held_out
+        if targets.ndim != 1 or targets.is_floating_point():
+            return None
+        with torch.no_grad():
+            outputs: Tensor = self.make_model().eval()(inputs[:1])
+        return outputs.shape[-1] if outputs.ndim == 2 else None
 
     def batches(self, worker: int, start: int, steps: int) -> tuple[Tensor, Tensor]:
         """Batches `start .. start + steps - 1` of one worker: inputs and targets, `[steps, batch, ...]`.

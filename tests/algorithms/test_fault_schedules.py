@@ -92,6 +92,27 @@ def test_every_run_ends(method, weather, timed, disk, collectives, bandwidth):
         assert not done.run.lifecycle.unfinished
 
 
+@pytest.mark.parametrize("disk", [False, True])
+def test_a_report_that_comes_after_its_meeting_was_dissolved_is_for_nobody(disk):
+    # n0 finishes while n2's report to it is under way; n2 then meets alone, and finishes before that comes.
+    changes = [
+        (0.0, "n1", "down"),
+        (0.0, "n2", "down"),
+        (0.0, "n4", "down"),
+        (0.001, "n1", "up"),
+        (0.001, "n4", "up"),
+        (0.05, "n0", "down"),
+        (1.0, "n3", "down"),
+        (1.001, "n3", "up"),
+        (1.051, "n0", "up"),
+        (1.501, "n2", "up"),
+        (2.751, "n2", "down"),
+        (2.802, "n2", "up"),
+    ]
+    done = run({"name": "diloco", "local_steps": 2}, 6, changes, True, disk, "fluid", "100 Mbps")
+    assert not done.run.lifecycle.unfinished
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     method=st.sampled_from(SURVIVORS_MAY_WAIT), weather=weather(everybody_returns=True), **settings_of_runs

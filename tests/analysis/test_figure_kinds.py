@@ -64,16 +64,57 @@ def scaled(small: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPa
     return found
 
 
+@pytest.fixture(scope="module")
+def stormy(small: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """A crash, checkpoints, a broken link and a slow host."""
+    faults = {
+        "churn": {"kind": "crash", "node": "n1", "at": "2.5 s", "down": "1 s"},
+        "links": {"kind": "down", "link": "n0", "at": "1 s", "for": "1 s"},
+        "stragglers": {"kind": "scheduled", "nodes": ["n2"], "factor": 2, "at": "1 s", "for": "2 s"},
+        "checkpoint": {
+            "interval": "1 s",
+            "size": "100 MB",
+            "storage_bandwidth": "1 GB/s",
+            "device_to_host": "10 GB/s",
+            "restart_time": "500 ms",
+            "on_failure": "restart",
+        },
+    }
+    task = {"name": "synthetic", "parameters": "1M", "step_seconds": "200 ms"}
+    changes = {"faults": faults, "task": task, "algorithms": METHODS[:2], "stop": {"steps": 20}}
+    return simnet.run(Scenario.model_validate(small(changes)), tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def attacked(small: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Two attacks against the mean and the median."""
+    methods = [{"name": "allreduce"}, {"name": "robust-allreduce", "aggregation": "median"}]
+    folder = tmp_path_factory.mktemp("results")
+    found = []
+    for attack in ("zero", {"name": "sign-flip", "scale": 4}):
+        changes = {"faults.byzantine": {"attack": attack, "count": 1}, "algorithms": methods}
+        found += simnet.run(Scenario.model_validate(small(changes)), folder)
+    return found
+
+
+RUNS = {
+    **dict.fromkeys(("speedup", "heatmap"), "runs"),
+    "scaling": "scaled",
+    **dict.fromkeys(("goodput", "availability", "faults"), "stormy"),
+    "attacks": "attacked",
+}
+"""Which runs a kind is drawn of; of those in one setting if it is not here."""
+
+
 def drawn(kind: str, request: pytest.FixtureRequest, **options: Any) -> Figure:
-    chosen = "runs" if kind in ("speedup", "heatmap") else "scaled" if kind == "scaling" else "one_setting"
-    given = request.getfixturevalue(chosen)
+    given = request.getfixturevalue(RUNS.get(kind, "one_setting"))
     if kind == "speedup":
         given = [run for run in given if run.scenario["network"]["link"]["latency"] == "1 ms"]
     if kind == "consensus":
         given = [run for run in given if run.label == "d-psgd"]
     if kind == "heatmap":
         options = {"x": "network.link.bandwidth", "y": "network.link.latency", **options}
-    figure: Figure = KINDS[kind].function(given[2] if KINDS[kind].each else given, **options)
+    figure: Figure = KINDS[kind].function(given[-2] if KINDS[kind].each else given, **options)
     return figure
 
 
@@ -113,6 +154,10 @@ UNITS = {
     "utilization": ["share of the workers' time (%)"],
     "staleness": ["staleness (updates)", "share of updates (%)"],
     "consensus": ["consensus distance", "virtual time"],
+    "attacks": ["attack", "final accuracy (%)"],
+    "goodput": ["share of the workers' time"],
+    "availability": ["time up"],
+    "faults": ["virtual time (s)", "steps that count"],
     "timeline": ["virtual time (s)"],
     "links": ["virtual time (s)", "use of the link (%)"],
     "map": [],
@@ -128,8 +173,7 @@ def test_axes_say_what_they_are(kind: str, request: pytest.FixtureRequest) -> No
 
 
 def test_every_kind_is_tried_here_and_explains_itself() -> None:
-    """A kind that others add is drawn in a test of its own, and named here."""
-    assert set(UNITS) <= set(KINDS)
+    assert set(UNITS) == set(KINDS)
     for name, kind in KINDS.items():
         assert kind.function.__doc__, name
         assert "width" in kind.options, name

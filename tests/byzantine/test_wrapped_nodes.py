@@ -318,3 +318,17 @@ def test_value_attacks_need_values(attacked):
     }
     with pytest.raises(ScenarioError, match="no values"):
         attacked("allreduce", {"attack": "sign-flip"}, synthetic)
+
+
+@pytest.mark.parametrize("per", ["step", "run"])
+@pytest.mark.parametrize("method", [{"name": "local-sgd", "local_steps": 2}, "allreduce"], ids=str)
+def test_a_free_rider_idles_for_as_long_as_its_slow_machine_would_compute(attacked, method, per):
+    """With stragglers too nobody can tell by the clock; the optimizer's own seconds are next to none."""
+    slow = [
+        {"kind": "lognormal", "sigma": 1.0, "per": per},
+        {"kind": "scheduled", "nodes": ["n0"], "factor": 9, "at": 0},
+    ]
+    rider = {"attack": "free-rider", "nodes": ["n0"]}
+    plain = attacked(method, None, {"faults": {"stragglers": slow}})
+    riding = attacked(method, None, {"faults": {"stragglers": slow, "byzantine": rider}})
+    assert riding.outcome.virtual_seconds == pytest.approx(plain.outcome.virtual_seconds, rel=1e-3)

@@ -7,12 +7,13 @@ import pytest
 
 from simnet.emulation.doctor import missing_for
 from simnet.emulation.driver import open_driver
+from simnet.emulation.emulable import check_emulable
 from simnet.emulation.emulate import Emulated, Nursery, emulate
 from simnet.plan import Plan, make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
 from simnet.runtime.world import Outcome
-from simnet.scenario import Scenario, canonical, load_text
+from simnet.scenario import Scenario, ScenarioError, canonical, load_text
 
 METHODS: list[dict[str, Any]] = [
     {"name": "allreduce"},
@@ -127,3 +128,37 @@ def test_the_hosts_run_what_the_driver_resolved(small: Callable[..., dict[str, A
     assert folder is None
     again = load_text(text).scenarios[0].scenario
     assert canonical(again) == canonical(plan.scenario)
+
+
+LIES: list[dict[str, Any]] = [
+    {"attack": "sign-flip", "nodes": ["n1"], "knowledge": "own"},
+    {"attack": "label-flip", "nodes": ["n1"], "knowledge": "own"},
+]
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: str(lie["attack"]))
+@pytest.mark.parametrize("entry", [{"name": "allreduce"}, {"name": "fedavg", "local_steps": 3}], ids=titled)
+def test_a_node_that_lies_does_the_same_harm(
+    entry: dict[str, Any], lie: dict[str, Any], small: Callable[..., dict[str, Any]], loopback: Nursery
+) -> None:
+    plan = planned(small({"algorithms": [entry], "faults.byzantine": [lie]}))
+    honest = planned(small({"algorithms": [entry]}))
+    agree(emulate(plan, loopback), simulated(plan))
+    assert simulated(plan)[0].final["loss"] != simulated(honest)[0].final["loss"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"faults.byzantine": [{"attack": "alie", "count": 1, "knowledge": "all"}]}, "faults.byzantine"),
+        ({"faults.stragglers": [{"kind": "lognormal", "sigma": 0.3}]}, "faults.stragglers"),
+        ({"stop": {"loss": 0.5, "steps": 9}}, "stop.loss"),
+        ({"network.model": "receiver-serialised"}, "network.model"),
+    ],
+)
+def test_what_cannot_be_done_for_real_is_said_before(
+    changes: dict[str, Any], key: str, small: Callable[..., dict[str, Any]]
+) -> None:
+    with pytest.raises(ScenarioError, match="cannot be emulated") as error:
+        check_emulable(planned(small(changes)), "real")
+    assert ".".join(map(str, error.value.problems[0].path)) == key

@@ -251,3 +251,17 @@ def test_no_effect_is_refused_unless_it_is_wanted(scenario_of) -> None:
     build_topology(scenario_of(lossy, model={"loss": "none"}))
     with pytest.raises(ScenarioError, match="do not change"):
         build_topology(scenario_of(DOWN, model="receiver-serialised"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds"),
+    [
+        ({"kind": "degraded", "bandwidth": 0.1}, 5.0 + 0.02),
+        ({"kind": "degraded", "latency": 30}, 0.5 + 0.6),
+        ({"kind": "down", "for": "4 s"}, 4.5 + 0.02),
+    ],
+)
+def test_a_fault_may_be_there_from_the_start(scenario_of, fault, seconds) -> None:
+    """Also where it stays to the end, so that the link never changes."""
+    (at,) = sent(scenario_of(fault), (0.0, "n0", "n1", 50 * MBPS))
+    assert at == pytest.approx(seconds, rel=1e-12)

@@ -191,6 +191,19 @@ def test_serialised_receivers_take_one_message_at_a_time():
     network.check()
 
 
+def test_hosts_take_their_time_for_each_message():
+    late = Transport(host_overhead=0.003)
+    assert late.ideal  # no flow is limited by it
+    transfer = seconds_of(late, bytes=1e6)
+    assert transfer.left_at == pytest.approx(1e6 / (100 * MBPS), rel=1e-12)
+    assert transfer.delivered_at == pytest.approx(1e6 / (100 * MBPS) + LATENCY + 0.003, rel=1e-12)
+    env, network = network_of(late)
+    rounds, at_home = network.send("a", "b", 0.0, rounds=5), network.send("a", "a", 1e6)
+    env.run(rounds.delivered)
+    assert rounds.delivered_at == pytest.approx(5 * (LATENCY + 0.003), rel=1e-12)
+    assert at_home.delivered_at == 0.0
+
+
 def network_config(model):
     return validated(NetworkConfig, {"topology": {"kind": "star", "nodes": 2}, "model": model}, ("network",))
 
@@ -203,6 +216,7 @@ def test_scenarios_choose_a_transport():
     expected = Transport(window=4 * 2**20, streams=4, loss="bbr", slow_start="per_flow", rtt_exponent=0.5)
     assert transport_of(network_config(chosen).model) == expected
     assert transport_of(network_config({}).model).ideal
+    assert transport_of(network_config({"host_overhead": "2 ms"}).model).host_overhead == 0.002
 
 
 @pytest.mark.parametrize(
@@ -212,6 +226,7 @@ def test_scenarios_choose_a_transport():
         ({"windw": "4 MiB"}, "window"),
         ({"loss": "vegas"}, "reno"),
         ({"streams": 0}, "streams"),
+        ({"host_overhead": "-1 ms"}, "host_overhead"),
         ({"efficiency": 0}, "efficiency"),
         (3, "not a transport model"),
     ],

@@ -179,15 +179,28 @@ def test_long_curves_are_thinned_and_keep_their_ends(write_one):
     assert (line["y"][0], line["y"][-1]) == (4.0, 0.002)
 
 
-def test_long_timelines_are_thinned_by_pauses_that_cannot_be_seen(write_one):
-    data = timeline_data(write_one("a", [2.0, 1.0], bars=6000, nodes=3))
-    assert sum(len(one["row"]) for one in data["kinds"].values()) <= 2500
-    assert data["pause"]
-    for own in data["kinds"].values():
-        reach = [start + length for start, length in zip(own["start"], own["length"], strict=True)]
-        assert max(reach) <= 10.0 * (1 + 1e-6)
-    short = timeline_data(write_one("b", [2.0, 1.0], bars=5))
-    assert (short["pause"], len(short["kinds"]["train"]["row"])) == ("", 10)
+def test_long_timelines_are_thinned_and_begin_with_every_bar(write_one):
+    run = write_one("a", [2.0, 1.0], bars=6000, nodes=3)
+    beginning, whole = timeline_data(run)["views"]
+    for view in (whole, beginning):
+        assert sum(len(one["row"]) for one in view["kinds"].values()) <= 1500
+    assert whole["pause"]
+    reach = {
+        name: max(start + length for own in view["kinds"].values() for start, length in
+                  zip(own["start"], own["length"], strict=True))
+        for name, view in (("whole", whole), ("beginning", beginning))
+    }  # fmt: skip
+    assert reach["whole"] == pytest.approx(10.0, rel=1e-3)
+    assert beginning["pause"] == ""
+    # Every bar of the beginning is there: a period is 10 s / 6000, with one bar of each kind at each node.
+    periods = reach["beginning"] / (10.0 / 6000)
+    for kind in ("train", "waits"):
+        assert len(beginning["kinds"][kind]["row"]) == pytest.approx(3 * periods, abs=3)
+
+
+def test_short_timelines_have_every_bar(write_one):
+    (view,) = timeline_data(write_one("b", [2.0, 1.0], bars=5))["views"]
+    assert (view["pause"], len(view["kinds"]["train"]["row"])) == ("", 10)
 
 
 def test_intervals_join_over_short_pauses_alone():
@@ -216,6 +229,13 @@ def test_runs_that_measured_nothing_are_ranked_by_their_time(write_one):
     assert embedded(report_html(runs))["conditions"][0]["metrics"] == {}
     with pytest.raises(ResultsError, match="nothing that could reach a target"):
         report_html(runs, target=1.0)
+
+
+def test_one_method_alone_says_what_it_came_to(write_one):
+    found = outcome(one_condition(write_one("a", [2.0, 1.0])), "loss")
+    assert answer(found) == "a: final loss 1. There is nothing to compare it with."
+    timed = outcome(one_condition(write_one("b", [0.0, 0.0], timing_only=True)), None)
+    assert answer(timed) == "b: time of the run 10 s. There is nothing to compare it with."
 
 
 def test_emulated_runs_are_marked(write_one):

@@ -148,6 +148,22 @@ def test_a_run_can_be_chosen_and_its_yaml_is_text(page, open_page):
     assert complaints(driver) == []
 
 
+def test_a_long_run_shows_its_beginning_in_detail(tmp_path, open_page):
+    run = write_small_run(tmp_path / "results", "a", [2.0, 1.0], bars=3000)
+    driver = open_page(write_report([run], tmp_path / "report.html"))
+    longest = (
+        "return Math.max(...document.getElementById('timeline-plot').data"
+        ".flatMap(one => [...one.base].map((start, at) => start + one.x[at])))"
+    )
+    beginning = driver.execute_script(longest)
+    assert "too many bars" in driver.execute_script(
+        "return document.getElementById('timeline-note').textContent"
+    )
+    choose(driver, "view", "1")
+    assert beginning < 0.5 * driver.execute_script(longest)
+    assert complaints(driver) == []
+
+
 @pytest.mark.parametrize("width", [320, 390])
 def test_a_phone_does_not_scroll_sideways(page, open_page, width):
     driver = open_page(page, width, 800, phone=True)

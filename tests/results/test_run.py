@@ -130,6 +130,8 @@ def test_summary_has_exactly_the_promised_keys(run: Run) -> None:
         "steps": 20,
         "bytes_sent": 8_000_000_000,
         "utilization": 0.75,
+        "goodput": 160 / 60.0,
+        "wasted_seconds": 0.0,
         "final": {"loss": 2.5, "accuracy": 0.5},
         "wall_seconds": 12.5,
     }

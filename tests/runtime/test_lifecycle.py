@@ -186,3 +186,43 @@ def test_who_cannot_come_up(simulate):
         await node.sleep(0.1)
 
     simulate(worker, star(2))
+
+
+@pytest.mark.parametrize("back", [2.0, None])
+def test_who_has_finished_keeps_its_result(simulate, back):
+    """Its model was handed over: that its machine loses its memory afterwards is no loss."""
+    result = {}
+
+    async def worker(node):
+        if node.id == "n1":
+            if not node.incarnation:
+                await node.train(2)
+                result["params"], result["state"] = node.params, node.optimizer_state
+                node.version, node.kept["rounds"] = 2, 5
+            return
+        await node.sleep(5.0)
+
+    changes = {"stop.steps": None, "stop.time": "10 s", "evaluate": {"every": "1 s", "samples": 8}}
+    done = simulate(crashing(worker, at=1.0, back=back), star(3) | changes)
+    node = done.run.nodes["n1"]
+    assert node.incarnation == (0 if back is None else 1)
+    assert torch.equal(node.params, result["params"])
+    assert not torch.equal(node.params, done.run.engine.initial_params)
+    assert (node.version, node.kept) == (2, {"rounds": 5})
+    rows = done.recorder.tables()["metrics"].to_pylist()
+    times = {row["time"] for row in rows if row["node"] == "n1" and row["name"] == "loss"}
+    assert 1.0 in times or 2.0 in times  # while it is down as well
+    assert max(times) == done.outcome.virtual_seconds
+
+
+def test_who_had_not_finished_has_not(simulate):
+    async def worker(node):
+        if node.id == "n1":
+            if not node.incarnation:
+                await node.train(2)
+                await node.sleep(3.0)
+            return
+        await node.sleep(5.0)
+
+    done = simulate(crashing(worker, at=1.0, back=2.0), star(3))
+    assert torch.equal(done.run.nodes["n1"].params, done.run.engine.initial_params)

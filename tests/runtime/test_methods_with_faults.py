@@ -34,7 +34,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "fedbuff": {"buffer": 2},
     "diloco": {"local_steps": 2},
 }
-WORKERS = [name for name in SHIPPED if not issubclass(algorithm_class(name), PipelineMethod)]
+WORKERS = [
+    name
+    for name in SHIPPED
+    if not issubclass(algorithm_class(name), PipelineMethod) and not algorithm_class(name).needs_values
+]
 
 
 @pytest.mark.parametrize("collectives", ["fluid", "stepwise"])

@@ -20,10 +20,13 @@ Json = dict[str, Any]
 
 MOST_DRAWN = 40
 """So many runs of a page have a timeline and a map; the first seed of every method comes first."""
-_MOST_BARS = 2_500  # of one timeline
+_MOST_BARS = 1_500  # of one view of a timeline
 _MOST_NODES = 48  # of one timeline
 _MOST_LINKS = 2_000  # of one map
-_PIXELS = 1_600.0  # pauses shorter than this part of the run cannot be seen
+_PARTS = (1600, 800, 400, 200, 100)  # the shortest pause that is shown is this part of the run
+
+Kinds = dict[str, dict[int, list[tuple[float, float]]]]
+"""What is done -> row of the node -> from when to when (s)."""
 
 
 def emulated(run: Run) -> str:
@@ -56,10 +59,10 @@ def drawn_or_why(make: Callable[[Run], Json], run: Run) -> Json:
 
 
 def timeline_data(run: Run) -> Json:
-    """Bars of what each node does, by kind: row, start and length in units of ``size`` seconds.
+    """What each node did: bars by kind, as row, start and length in units of ``unit``.
 
-    Bars of one kind at one node with a pause between them that cannot be seen are one bar; ``pause`` is the
-    longest such pause in seconds (0 where all bars are as recorded).
+    There is one view of a short run. Of a long one there are two: its beginning with every bar, and the whole
+    run, in which bars of one kind at one node with a pause between them of at most ``pause`` are one bar.
 
     Raises:
         ResultsError: No node does anything.
@@ -71,32 +74,54 @@ def timeline_data(run: Run) -> Json:
         raise ResultsError("no node does anything")
     shown = nodes[:_MOST_NODES]
     row = {node: at for at, node in enumerate(shown)}
-    kinds: dict[str, dict[int, list[tuple[float, float]]]] = {what: {} for what in LOOKS}
+    kinds: Kinds = {what: {} for what in LOOKS}
     for bar in every:
         if bar.node in row:
             kinds[bar.what].setdefault(row[bar.node], []).append((bar.start, bar.end))
     sends = sendings(run, shown, (0.0, end))
     kinds["sends"] = {row[node]: own for node, own in sends.items() if own}
-    pause, merged = 0.0, kinds
-    for part in (_PIXELS, _PIXELS / 2, _PIXELS / 4, _PIXELS / 8, _PIXELS / 16):
-        if _count(merged) <= _MOST_BARS:
-            break
+    if _count(kinds) <= _MOST_BARS:
+        views = [_view("the whole run", kinds, end)]
+    else:
+        views = [_beginning(kinds), _coarse(kinds, end)]
+    return {"nodes": shown, "left_out": len(nodes) - len(shown), "views": views}
+
+
+def _coarse(kinds: Kinds, end: float) -> Json:
+    """The whole run with short pauses closed."""
+    for part in _PARTS:
         pause = end / part
         merged = {what: {at: joined(own, pause) for at, own in rows.items()} for what, rows in kinds.items()}
+        if _count(merged) <= _MOST_BARS:
+            break
+    return _view("the whole run", merged, end) | {"pause": say_seconds(pause)}
+
+
+def _beginning(kinds: Kinds) -> Json:
+    """As much of the run, from its start, as can be shown with every bar."""
+    starts = sorted(start for rows in kinds.values() for own in rows.values() for start, _ in own)
+    until = starts[_MOST_BARS]
+    cut = {
+        what: {at: [(a, min(b, until)) for a, b in own if a < until] for at, own in rows.items()}
+        for what, rows in kinds.items()
+    }
+    return _view(f"its first {say_seconds(until)}", cut, until)
+
+
+def _view(title: str, kinds: Kinds, end: float) -> Json:
     unit, size = time_unit(end)
     return {
-        "nodes": shown,
-        "left_out": len(nodes) - len(shown),
+        "title": title,
         "unit": unit,
-        "pause": say_seconds(pause) if pause else "",
+        "pause": "",
         "kinds": {
             what: {
                 "row": [at for at, own in rows.items() for _ in own],
                 "start": [_short(left / size) for own in rows.values() for left, _ in own],
                 "length": [_short((right - left) / size) for own in rows.values() for left, right in own],
             }
-            for what, rows in merged.items()
-            if rows
+            for what, rows in kinds.items()
+            if any(rows.values())
         },
     }
 
@@ -126,7 +151,7 @@ def map_data(run: Run, layouts: dict[tuple[Any, ...], Mapping[str, Point]]) -> J
         layouts[key] = positions(found.nodes, found.links, geographic=False)[0]
     places = layouts[key]
     use = _use(run)
-    links = []
+    links: list[Json] = []
     for link in found.links:
         names = [f"{link.a}->{link.b}", f"{link.b}->{link.a}", f"{link.a}--{link.b}", f"{link.b}--{link.a}"]
         own = [(name, *use[name]) for name in names if name in use]
@@ -218,7 +243,7 @@ def _use(run: Run) -> dict[str, tuple[float, float, float]]:
     }
 
 
-def _count(kinds: Mapping[str, Mapping[int, Sequence[object]]]) -> int:
+def _count(kinds: Kinds) -> int:
     return sum(len(own) for rows in kinds.values() for own in rows.values())
 
 

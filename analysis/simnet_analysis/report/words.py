@@ -57,7 +57,8 @@ def reached(quantity: Quantity, name: str) -> str:
 
 
 def _alone(found: Outcome) -> str:
-    quantity, name = found.quantities[-1], found.ranked[0]
+    quantity = found.first if found.metric is None else found.quantities[-1]
+    name = found.ranked[0]
     best = quantity.interval(name)
     said = reached(quantity, name) if best is None else quantity.say(best.mean) + _interval(quantity, name)
     return f"{name}: {quantity.title} {said}. There is nothing to compare it with."

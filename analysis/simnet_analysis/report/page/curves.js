@@ -44,7 +44,7 @@ function drawCurves() {
   const [name, axis] = [byId("metric").value, byId("axis").value];
   const metric = condition.metrics[name];
   const plot = byId("curve-plot");
-  byId("band").textContent = condition.band;
+  byId("band").textContent = [condition.title, condition.band].filter(Boolean).join(" · ");
   if (!metric || !metric.lines[axis]) {
     byId("legend").replaceChildren();
     document.querySelector("#curves .controls").hidden = true;

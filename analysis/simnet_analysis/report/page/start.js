@@ -6,6 +6,7 @@ function setUpRuns() {
   const choice = byId("run-choice");
   fill(choice, report.runs.map((run, at) => [at, run.name]), bestRun());
   choice.addEventListener("change", showRun);
+  byId("view").addEventListener("change", () => drawTimeline(report.runs[Number(choice.value)]));
   document.querySelectorAll("a[data-run]").forEach((link) =>
     link.addEventListener("click", () => {
       choice.value = link.dataset.run;
@@ -24,6 +25,8 @@ function bestRun() {
 
 function showRun() {
   const run = report.runs[Number(byId("run-choice").value)];
+  const { title } = report.conditions[run.condition];
+  byId("run-name").textContent = [run.name, run.group, title, `seed ${run.seed}`].filter(Boolean).join(" · ");
   drawTimeline(run);
   drawMap(run);
   byId("run-facts").replaceChildren(
