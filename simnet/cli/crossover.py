@@ -123,8 +123,8 @@ def _sentence(answer: "Crossover", swap: "Swap") -> str:
     of = "of its lower end" if answer.span.logarithmic else "of the range"
     low, high = _shown(swap.below.value), _shown(swap.above.value)
     return (
-        f"swap between {low} and {high} (width {100 * answer.width(swap):.3g} % {of}): "
-        f"{better(swap.below)} below, {better(swap.above)} above"
+        f"swap between {low} and {high} (width {100 * answer.width(swap):.3g} % {of}):\n"
+        f"    {better(swap.below)} below, {better(swap.above)} above"
     )
 
 

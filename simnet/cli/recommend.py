@@ -126,7 +126,7 @@ def _how_sure(answer: "Recommendation") -> str:
         else "The last round has all steps; what fell out before was judged by shorter runs."
     )
     if not rivals:
-        return f"recommended: {best.label}. {short}"
+        return f"recommended: {best.label}\n    {short}"
     worst = min(one.beaten_by(best) for one in rivals)
     if seeds == 1:
         sure = "one seed: nothing is known of luck"
@@ -135,7 +135,7 @@ def _how_sure(answer: "Recommendation") -> str:
     else:
         close = ", ".join(one.label for one in rivals if one.beaten_by(best) < seeds)
         sure = f"not sure: not ahead of {close} in every one of {seeds} seeds"
-    return f"recommended: {best.label} ({sure}). {short}"
+    return f"recommended: {best.label}\n    {sure[:1].upper()}{sure[1:]}.\n    {short}"
 
 
 def _options(one: "Standing") -> str:

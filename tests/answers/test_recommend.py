@@ -175,7 +175,7 @@ def test_from_the_command_line(learning, monkeypatch, capsys, tmp_path):
     assert exit_code_of_main() == 0
     out = capsys.readouterr().out
     assert out.startswith("lowest loss at 5 min (the deadline), 90 steps at most")
-    assert "one seed: nothing is known of luck" in out
+    assert "One seed: nothing is known of luck" in out
     assert "runs of 30 of 90 steps: longer training may turn it round" in out
     assert "fewer than 2 rounds" in out
     assert "0 there before" in out
