@@ -7,7 +7,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from simnet.algorithms import Algorithm
-from simnet.runtime.node import Encoded, Node
+from simnet.runtime.node import Encoded, Node, Task
 
 REST_SECONDS = 0.1
 """Between operations: what hosts still have to do is done by then."""
@@ -142,15 +142,14 @@ async def gloo_ring(node: Node, bytes: float, number: int) -> None:
 
     for phase in range(2):
         count = each * (size - 1)
-        sending = []
+        sending: list[Task[None]] = []
         for step in range(count + 2):
             if step >= 2:
                 await node.recv(back, ("segment", number, phase, step - 2))
                 await sending[step - 2]
             if step < count:
-                waits = node.spawn(node.send(back, 0.0, ("waits", number, phase, step)))
+                node.spawn(node.send(back, 0.0, ("waits", number, phase, step)))
                 sending.append(node.spawn(pass_on((number, phase, step))))
-                del waits
 
 
 def _sized(bytes: float) -> Encoded:
