@@ -126,7 +126,8 @@ async def gloo_ring(node: Node, bytes: float, number: int) -> None:
     """The messages of gloo's ring all-reduce.
 
     The tensor is cut into segments of 1 MiB at most, as many for each member, and two at least. Each of the
-    two phases (reduce-scatter, all-gather) passes on all segments but one member's, two under way at a time.
+    two phases (reduce-scatter, all-gather) passes on all segments but one member's, two waited for at a time,
+    one behind the other on one connection.
     A segment leaves once its receiver has said that it waits for it: one more latency, unless it was said in
     time.
     """
@@ -136,8 +137,10 @@ async def gloo_ring(node: Node, bytes: float, number: int) -> None:
     payload = _sized(bytes / (each * size))
     to, back = members[(node.rank - 1) % size], members[(node.rank + 1) % size]
 
-    async def pass_on(tag: tuple[Any, ...]) -> None:
+    async def pass_on(tag: tuple[Any, ...], before: Task[None] | None) -> None:
         await node.recv(to, ("waits", *tag))
+        if before is not None:
+            await before
         await node.send(to, payload, ("segment", *tag))
 
     for phase in range(2):
@@ -149,7 +152,8 @@ async def gloo_ring(node: Node, bytes: float, number: int) -> None:
                 await sending[step - 2]
             if step < count:
                 node.spawn(node.send(back, 0.0, ("waits", number, phase, step)))
-                sending.append(node.spawn(pass_on((number, phase, step))))
+                before = sending[-1] if sending else None
+                sending.append(node.spawn(pass_on((number, phase, step), before)))
 
 
 def _sized(bytes: float) -> Encoded:
