@@ -3,8 +3,7 @@
     sudo python bench/emulation.py [HOSTS ...]
 
 Each size is one run of a few steps over the fabric, whose processes are counted while they train: private
-memory is what a worker takes for itself (`Private_Dirty` and `Private_Clean` of its smaps), shared pages counted
-in parts is PSS.
+memory is what a worker takes for itself (`Private_Dirty` and `Private_Clean` of its smaps).
 """
 
 import json
@@ -49,14 +48,14 @@ def scenario(hosts: int) -> Scenario:
     )
 
 
-def memory(pid: int) -> tuple[float, float]:
-    """Private bytes and PSS of a process; zeros once it has ended."""
+def memory(pid: int) -> float:
+    """Private bytes of a process; 0 once it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
-        return 0.0, 0.0
+        return 0.0
     sizes = {line.split(":")[0]: 1024.0 * float(line.split()[1]) for line in lines[1:]}
-    return sizes["Private_Dirty"] + sizes["Private_Clean"], sizes["Pss"]
+    return sizes["Private_Dirty"] + sizes["Private_Clean"]
 
 
 def available() -> float:
@@ -71,17 +70,16 @@ class Watch(threading.Thread):
     def __init__(self, zygote: int) -> None:
         super().__init__(daemon=True)
         self.zygote, self.over = zygote, threading.Event()
-        self.most: dict[int, tuple[float, float]] = {}
+        self.most: dict[int, float] = {}
         self.least_available = available()
 
     def run(self) -> None:
+        """Until `over` is set."""
         while not self.over.wait(0.25):
             self.least_available = min(self.least_available, available())
             children = Path(f"/proc/{self.zygote}/task/{self.zygote}/children").read_text().split()
             for pid in map(int, children):
-                private, pss = memory(pid)
-                before = self.most.get(pid, (0.0, 0.0))
-                self.most[pid] = max(private, before[0]), max(pss, before[1])
+                self.most[pid] = max(memory(pid), self.most.get(pid, 0.0))
 
 
 def measure(hosts: int) -> dict[str, object]:
@@ -102,7 +100,7 @@ def measure(hosts: int) -> dict[str, object]:
             watch.over.set()
             watch.join()
             fidelity = monitor.report()
-    private = [one[0] for one in watch.most.values()]
+    private = list(watch.most.values())
     return {
         "hosts": hosts,
         "network up, s": round(network_up, 2),

@@ -132,6 +132,7 @@ class Coordinator:
         self._incarnations = dict.fromkeys(addresses, 0)
         self._down: dict[str, set[int]] = {}  # hosts that were killed, and why
         self._before: dict[str, dict[str, Any]] = {}  # the standings of processes that were killed
+        self._joining: dict[str, set[str]] = {}  # hosts that came back, and who has yet to connect to them
         self._changed = asyncio.Event()
         self._rested_since = inf
         self._failure: str | None = None
@@ -232,6 +233,9 @@ class Coordinator:
             self.failed(f"{name} was to be killed before it had started again")
             return
         os.kill(host.pid, signal.SIGKILL)
+        self._joining.pop(name, None)
+        for other in list(self._joining):
+            self._joined(other, name)
         self._before[name] = host.standing
         for node in self._nodes[name]:
             self._faults.append(Fault(self._now, node, "down", cause))
@@ -250,12 +254,24 @@ class Coordinator:
             self._meetings.up(node)
 
     def _is_back(self, host: _Host) -> None:
-        """A host that was killed has connected to the others: they connect to it, and it begins."""
-        host.started = True
-        host.tell(start=self._started)
-        for other in self._up():
-            if other is not host:
-                other.tell(back={host.name: self._address(other, host)})
+        """A host that was killed has connected to the others: they connect to it, and then it begins."""
+        others = [other for other in self._up() if other is not host]
+        self._joining[host.name] = {other.name for other in others}
+        for other in others:
+            other.tell(back={host.name: self._address(other, host)})
+        self._joined(host.name)
+
+    def _joined(self, name: str, by: str = "") -> None:
+        """Once all have connected to a host that came back, it begins: nobody's answer to it is lost."""
+        waiting = self._joining.get(name)
+        if waiting is None:
+            return
+        waiting.discard(by)
+        if not waiting:
+            del self._joining[name]
+            host = self._hosts[name]
+            host.started = True
+            host.tell(start=self._started)
 
     @property
     def _now(self) -> float:
@@ -287,7 +303,7 @@ class Coordinator:
                     name = news["host"]
                     host = self._hosts[name] = _Host(name, writer, news["port"], news["pid"])
                     if name in self._before:
-                        host.tell(peers=self._peers_of(host))
+                        host.tell(peers=self._peers_of(host), clock=self._started)
                 assert host is not None, "a host says its name first"
                 if self._hosts.get(host.name) is host:
                     self._heard(host, news)
@@ -304,6 +320,9 @@ class Coordinator:
         if "error" in news:
             why = f"{host.name}: {news['error']}\n{news['trace']}"
             asyncio.get_running_loop().call_later(CAUSE_SECONDS, self.failed, why)
+        if "joined" in news:
+            for name in news["joined"]:
+                self._joined(name, host.name)
         if "aborted" in news:
             self._aborted = self._aborted or news["aborted"]
         if "waiting" in news:

@@ -105,10 +105,14 @@ async def _main(task: HostTask) -> None:
     )
     try:
         control.say({"host": task.host, "port": await wire.listen(task.ip), "pid": os.getpid()})
-        await wire.connect(_addresses((await control.told())["peers"]))
+        first = await control.told()
+        clock.started = float(first.get("clock", inf))  # of a run that goes on already: messages may come
+        await wire.connect(_addresses(first["peers"]))
         await run.warm_up()
         control.say({"connected": True})
-        clock.started = float((await control.told())["start"])
+        while "start" not in (news := await control.told()):
+            await _join(news.get("back", {}), control, run, wire)
+        clock.started = float(news["start"])
         await asyncio.sleep(max(0.0, -clock.real_now))
         over = asyncio.Event()
         listening = asyncio.ensure_future(_listen(control, run, wire, over))
@@ -141,14 +145,20 @@ async def _listen(control: Control, run: HostRun, wire: Connections, over: async
             if "ask" in news or "view" in news or "no_view" in news:
                 run.env.inject(partial(run.views.told, news))
             if "back" in news:
-                await wire.connect(_addresses(news["back"]))
-                for host in news["back"]:
-                    run.back(host)
+                await _join(news["back"], control, run, wire)
             if "stop" in news:
                 run.ended = news["stop"]
                 over.set()
     except (EOFError, ConnectionError):  # reset, where the driver had not read all of this host's news
         over.set()
+
+
+async def _join(peers: Mapping[str, list[Any]], control: Control, run: HostRun, wire: Connections) -> None:
+    """Connect to hosts that came back."""
+    await wire.connect(_addresses(peers))
+    for host in peers:
+        run.back(host)
+    control.say({"joined": list(peers)})
 
 
 def _addresses(peers: Mapping[str, list[Any]]) -> dict[str, Address]:

@@ -118,9 +118,9 @@ def test_a_node_goes_and_comes_at_the_scenarios_times(
     plan = planned(small(changes), tmp_path)
     real = for_real(plan).recorder
     faults = table(real, "faults").query("node == 'n2'")
-    expected = table(simulated(plan), "faults").query("node == 'n2' and time > 0")
+    expected = table(simulated(plan), "faults").query("node == 'n2' and event in ('down', 'up')")
     assert list(faults.event) == ["down", "up"] == list(expected.event)
-    assert faults.time.to_list() == pytest.approx([1.0, 2.0], abs=SOON)
+    assert faults.time.to_list() == pytest.approx(expected.time.to_list(), abs=SOON)
     spans = table(real, "spans").query("kind == 'compute'")
     its = spans.query("node == 'n2'")
     assert not ((its.start > 1.0 + SOON) & (its.start < 2.0)).any()

@@ -64,7 +64,7 @@ def probing(scenario: Scenario, operations: Sequence[Operation]) -> Plan:
     options = {"operations": [one.model_dump() for one in operations], "rest": 0.1 + 2 * max(routes)}
     alone = scenario.model_copy(
         update={
-            "network": scenario.network.model_copy(update={"all_reduce": "ring"}),
+            "network": scenario.network.model_copy(update={"all_reduce": "ring", "collectives": "stepwise"}),
             "task": TaskConfig.model_validate({"name": "synthetic", "parameters": 1, "step_seconds": "1 ms"}),
             "algorithms": (AlgorithmEntry.model_validate({"name": PROBE, "label": "probe", **options}),),
             "faults": FaultsConfig(),

@@ -49,17 +49,15 @@ def planned(topology: Topology, sizes: Sequence[float]) -> tuple[list[Planned], 
     source, target = pairs[0]
     alone = {size: [Flow(source=source, target=target, bytes=size)] for size in sizes}
     found += [_flows("transfer", flow, size, TIGHT) for size, flow in alone.items()]
-    found.append(Planned(Operation(name="warm ring", kind="all-reduce", bytes=max(sizes))))
+    found.append(Planned(Operation(name="warm ring", kind="all-reduce", bytes=min(sizes))))
     for size in sizes:
         operation = Operation(name=f"ring {size:g}", kind="all-reduce", bytes=size)
         found.append(Planned(operation, "ring all-reduce", size, TIGHT))
     middle = sorted(sizes)[len(sizes) // 2]
     if len(workers) > 2:
-        found.append(Planned(Operation(name="warm gossip", kind="gossip", bytes=middle)))
         operation = Operation(name="gossip", kind="gossip", bytes=middle)
         found.append(Planned(operation, "gossip round", middle, LOOSE))
         incast = [Flow(source=rank, target=0, bytes=middle) for rank in range(1, len(workers))]
-        found.append(Planned(Operation(name="warm incast", kind="flows", flows=tuple(incast))))
         found.append(_flows(f"incast of {len(incast)}", incast, middle, LOOSE))
     else:
         notes.append("no gossip round and no incast: there are only two workers")
@@ -71,7 +69,6 @@ def planned(topology: Topology, sizes: Sequence[float]) -> tuple[list[Planned], 
             Flow(source=ranks[a], target=ranks[b], bytes=size)
             for (a, b), size in zip(crossing, (middle, middle / 2), strict=True)
         ]
-        found.append(Planned(Operation(name="warm crossing", kind="flows", flows=tuple(flows))))
         found.append(_flows("two flows on a shared link", flows, middle, LOOSE))
     return found, notes
 

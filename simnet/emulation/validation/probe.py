@@ -7,7 +7,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from simnet.algorithms import Algorithm
-from simnet.runtime.node import Encoded, Node
+from simnet.runtime.node import Encoded, Node, Task
 
 REST_SECONDS = 0.1
 """Between operations: what hosts still have to do is done by then."""
@@ -126,7 +126,8 @@ async def gloo_ring(node: Node, bytes: float, number: int) -> None:
     """The messages of gloo's ring all-reduce.
 
     The tensor is cut into segments of 1 MiB at most, as many for each member, and two at least. Each of the
-    two phases (reduce-scatter, all-gather) passes on all segments but one member's, two under way at a time.
+    two phases (reduce-scatter, all-gather) passes on all segments but one member's, two waited for at a time,
+    one behind the other on one connection.
     A segment leaves once its receiver has said that it waits for it: one more latency, unless it was said in
     time.
     """
@@ -136,21 +137,23 @@ async def gloo_ring(node: Node, bytes: float, number: int) -> None:
     payload = _sized(bytes / (each * size))
     to, back = members[(node.rank - 1) % size], members[(node.rank + 1) % size]
 
-    async def pass_on(tag: tuple[Any, ...]) -> None:
+    async def pass_on(tag: tuple[Any, ...], before: Task[None] | None) -> None:
         await node.recv(to, ("waits", *tag))
+        if before is not None:
+            await before
         await node.send(to, payload, ("segment", *tag))
 
     for phase in range(2):
         count = each * (size - 1)
-        sending = []
+        sending: list[Task[None]] = []
         for step in range(count + 2):
             if step >= 2:
                 await node.recv(back, ("segment", number, phase, step - 2))
                 await sending[step - 2]
             if step < count:
-                waits = node.spawn(node.send(back, 0.0, ("waits", number, phase, step)))
-                sending.append(node.spawn(pass_on((number, phase, step))))
-                del waits
+                node.spawn(node.send(back, 0.0, ("waits", number, phase, step)))
+                before = sending[-1] if sending else None
+                sending.append(node.spawn(pass_on((number, phase, step), before)))
 
 
 def _sized(bytes: float) -> Encoded:
