@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from simnet.emulation.validation.comparison import read_validation
+from simnet.results.validation import read_validation
 from simnet_analysis.style import blank, paper_style
 
 _MEDIAN = "#0072B2"

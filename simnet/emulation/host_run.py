@@ -294,8 +294,10 @@ class HostRun:
             return 1 << 62
         if self._method.step_budget == "each":
             return max(0, self._stop.steps - node.steps)
-        mean = self._everybodys_steps() / len(self.members[self._trained_role])
-        return max(0, ceil(self._stop.steps - mean))
+        done = self._everybodys_steps() / len(self.members[self._trained_role])
+        if node.role == self._trained_role:  # who comes later to a round than others does the same work in it
+            done = min(done, node.steps)
+        return max(0, ceil(self._stop.steps - done))
 
     def ends_in_time(self, seconds: float) -> bool:
         """Whether work that begins now and takes `seconds` is done before the run's last instant."""

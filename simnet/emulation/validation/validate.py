@@ -9,7 +9,6 @@ from simnet.emulation.driver import Driver, DriverName, DriverOptions, open_driv
 from simnet.emulation.emulable import check_emulable
 from simnet.emulation.emulate import Nursery, emulate
 from simnet.emulation.fidelity import Fidelity, FidelityMonitor
-from simnet.emulation.validation.comparison import Comparison, Validation
 from simnet.emulation.validation.measuring import (
     gloo_seconds,
     measured,
@@ -23,6 +22,7 @@ from simnet.emulation.validation.probe import Operation
 from simnet.network import build_topology
 from simnet.network.transport import TCP, transport_of
 from simnet.plan import plans
+from simnet.results.validation import Comparison, Validation
 from simnet.scenario import Scenario, ScenarioError, StopConfig
 from simnet.scenario.transport import TransportConfig
 
