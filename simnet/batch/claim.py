@@ -33,7 +33,7 @@ def claimed(folder: Path, patience_seconds: float = 0.0) -> Iterator[bool]:
     finally:
         with suppress(
             OSError
-        ):  # while we hold it: whoever opened it before sees that it is gone, and retries
+        ):  # while it is held: whoever opened it before sees that it is gone, and retries
             file.unlink()
         os.close(descriptor)
         with suppress(OSError):  # others hold locks
@@ -43,7 +43,12 @@ def claimed(folder: Path, patience_seconds: float = 0.0) -> Iterator[bool]:
 def _locked(file: Path) -> int | None:
     """A descriptor of ``file`` that holds its lock; None while another one holds it."""
     while True:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:  # it was there, and somebody else has removed it before it was looked at
+            if file.parent.exists() and not file.parent.is_dir():
+                raise
+            continue
         try:
             descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o644)
         except FileNotFoundError:  # somebody else removed the folder just now

@@ -21,7 +21,12 @@ def command(file: Path, results: Path, *more: str) -> list[str]:
 
 def started(file: Path, results: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command(file, results, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(file, results, *more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts tests in the background has them ignore SIGINT, and so their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -35,7 +35,7 @@ def test_run_json_is_a_list_with_one_object_per_run(scenario, tmp_path):
     for run in runs:
         assert set(run) == {
             "algorithm", "run", "virtual_seconds", "steps", "bytes_sent", "utilization",
-            "final", "wall_seconds",
+            "goodput", "wasted_seconds", "final", "wall_seconds",
         }  # fmt: skip
         assert run["steps"] == 6
         assert run["virtual_seconds"] > 0
@@ -114,9 +114,16 @@ def test_a_disk_that_takes_no_more_is_one_message(scenario, tmp_path):
     assert not list((tmp_path / "results").rglob("*.parquet"))
 
 
+def heeding_ctrl_c() -> None:
+    """A shell that starts tests in the background has them ignore SIGINT, and so their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_leaves_no_half_run(scenario, tmp_path):
     arguments = ["run", str(scenario), "--results", str(tmp_path / "results"), "--set", "stop.steps=1000000"]
-    process = subprocess.Popen([*SIMNET, *arguments], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*SIMNET, *arguments], stderr=subprocess.PIPE, text=True, preexec_fn=heeding_ctrl_c
+    )
     assert process.stderr is not None
     assert "started" in process.stderr.readline()
     time.sleep(0.3)
