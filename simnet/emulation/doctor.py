@@ -196,9 +196,17 @@ PROBES = (
         _openvswitch,
     ),
     Probe("SCHED_FIFO", "timings that hold under load", "root, or CAP_SYS_NICE", _fifo),
-    Probe("cgroups v1", "CPU quotas for stragglers", "systemd.unified_cgroup_hierarchy=0", _cgroup(1)),
     Probe(
-        "cgroups v2", "CPU quotas for stragglers", "mount -t cgroup2; cpu in cgroup.controllers", _cgroup(2)
+        "cgroups v1",
+        "CPU quotas by hand; simnet paces stragglers",
+        "systemd.unified_cgroup_hierarchy=0",
+        _cgroup(1),
+    ),
+    Probe(
+        "cgroups v2",
+        "CPU quotas by hand; simnet paces stragglers",
+        "mount -t cgroup2; cpu in cgroup.controllers",
+        _cgroup(2),
     ),
     Probe("CUDA", "training on a GPU", "an NVIDIA driver, and torch for CUDA", _cuda),
     Probe("numba", "the compiled network model", "pip install numba", _package("numba")),
