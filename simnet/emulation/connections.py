@@ -34,21 +34,26 @@ class Connections:
         host: This host's name.
         deliver: Called with what a frame held.
         lost: Called once with a host whose connection ended while nobody had said that the run is over.
+        failed: Called with an error of a connection itself, such as a frame that is none.
     """
 
-    def __init__(self, host: str, deliver: Callable[[Arrival], None], lost: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        host: str,
+        deliver: Callable[[Arrival], None],
+        lost: Callable[[str], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
         self._host = host
         self._deliver = deliver
         self._lost = lost
+        self._failed = failed
         self._outgoing: dict[str, asyncio.Queue[tuple[Frame, Callable[[], None]]]] = {}
         self._sockets: dict[str, socket.socket] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: socket.socket | None = None
         self._gone: set[str] = set()
         self._over = False
-        self.bytes_sent = 0
-        self.bytes_received = 0
-        self.failure: BaseException | None = None
 
     async def listen(self, ip: str) -> int:
         """Take connections from now on; gives the port."""
@@ -89,8 +94,9 @@ class Connections:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.failure = task.exception()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._failed(error)
 
     async def _connect(self, peer: str, address: Address) -> None:
         one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -124,7 +130,6 @@ class Connections:
                     part = ZEROS[: min(left, len(ZEROS))]
                     await loop.sock_sendall(one, part)
                     left -= len(part)
-                self.bytes_sent += frame.bytes
                 sent()
         except OSError:
             self._peer_gone(peer)
@@ -148,7 +153,6 @@ class Connections:
                     body = await _exactly(one, body_bytes)
                     await _skip(one, padding)
                     arrival = unpack(bytes(header), bytes(body), padding)
-                    self.bytes_received += arrival.bytes
                     self._deliver(arrival)
         except (OSError, EOFError):
             if peer is not None:

@@ -88,7 +88,12 @@ async def _main(task: HostTask) -> None:
     control = Control(reader, writer)
     clock, recorder = RealTimeClock(started=inf), Recorder()
     placed = placements(task.method.roles(), task.world.topology, task.world.pipeline)
-    wire = Connections(task.host, lambda arrival: run.arrived(arrival), lambda host: run.lost(host))
+    wire = Connections(
+        task.host,
+        lambda arrival: run.arrived(arrival),
+        lambda host: run.lost(host),
+        lambda error: run.fails(error),
+    )
     run = HostRun(
         task.world,
         task.method,

@@ -25,7 +25,7 @@ from simnet.runtime.adversary import Adversary
 from simnet.runtime.byzantine_node import seen_by_its_method
 from simnet.runtime.collectives import Collectives, SteppedRings
 from simnet.runtime.node import Encoded, Message
-from simnet.runtime.payload import payload_bytes
+from simnet.runtime.payload import kind_of, payload_bytes
 from simnet.runtime.placement import Placed, members_by_role
 from simnet.runtime.shared_steps import SharedSteps
 from simnet.runtime.stage_node import STAGE
@@ -391,7 +391,7 @@ class HostRun:
             now = self.env.now
             self.recorder.transfer(
                 self.frames_received,
-                _kind(message.tag),
+                kind_of(message.tag),
                 self.hosts[message.sender],
                 self._host,
                 arrival.bytes,
@@ -405,6 +405,10 @@ class HostRun:
             self.nodes[arrival.to].deliver(message)
 
         self.env.inject(deliver)
+
+    def fails(self, error: BaseException) -> None:
+        """Something outside the clock went wrong: it ends this host's run with that error."""
+        self.env.inject(partial(_raise, error))
 
     def lost(self, host: str) -> None:
         """A host's connections ended."""
@@ -446,9 +450,3 @@ def _fire(event: simpy.Event) -> None:
 
 def _raise(error: BaseException) -> None:
     raise error
-
-
-def _kind(tag: Hashable) -> str:
-    while isinstance(tag, tuple) and tag:
-        tag = tag[0]
-    return str(tag)

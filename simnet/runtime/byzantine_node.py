@@ -24,9 +24,9 @@ from simnet.faults.attacks import (
 )
 from simnet.faults.attacks.attack import Behaviour
 from simnet.runtime.node import Encoded, Gradient, GroupChanged, Message, Node, OnLayer, Task
-from simnet.runtime.payload import payload_bytes
+from simnet.runtime.payload import kind_of, payload_bytes
 from simnet.runtime.simulated_node import SimulatedNode
-from simnet.runtime.watched_node import WatchedNode, folded, kind_of, unfolded, vectors_of, with_vectors
+from simnet.runtime.watched_node import WatchedNode, folded, unfolded, vectors_of, with_vectors
 
 if TYPE_CHECKING:
     from simnet.runtime.adversary import Adversary

@@ -1,5 +1,6 @@
 """How many bytes a payload takes on the wire."""
 
+from collections.abc import Hashable
 from typing import Any
 
 from torch import Tensor
@@ -37,3 +38,10 @@ def payload_bytes(payload: Any) -> tuple[float, float]:
             "send tensors, numbers, text, containers of them, or Encoded(content, raw_bytes)"
         )
     return sum(model for model, _ in parts), sum(other for _, other in parts)
+
+
+def kind_of(tag: Hashable) -> str:
+    """What `transfers.parquet` calls a message: its tag, or the first name in it."""
+    while isinstance(tag, tuple) and tag:
+        tag = tag[0]
+    return str(tag)

@@ -28,7 +28,7 @@ from simnet.runtime.lifecycle import DeadlockError as DeadlockError
 from simnet.runtime.lifecycle import Lifecycle
 from simnet.runtime.node import Aborted, Cancelled, Encoded, Message, Node
 from simnet.runtime.partitions import Partitions
-from simnet.runtime.payload import payload_bytes
+from simnet.runtime.payload import kind_of, payload_bytes
 from simnet.runtime.placement import Placed, members_by_role, placements
 from simnet.runtime.rings import FluidRings
 from simnet.runtime.rollback import Rollback
@@ -453,7 +453,7 @@ class SimulatedRun:
         target = self.nodes[to]
         model_bytes, other_bytes = payload_bytes(payload)
         charged = payload.charged_bytes if isinstance(payload, Encoded) else None
-        transfer = self.carry(source, target, model_bytes, other_bytes, kind=_kind(tag), charged=charged)
+        transfer = self.carry(source, target, model_bytes, other_bytes, kind=kind_of(tag), charged=charged)
         message = Message(source.id, tag, payload, source.version, source.now, transfer.bytes)
         transfer.delivered.callbacks.append(lambda _: target.deliver(message))
         return transfer
@@ -533,10 +533,3 @@ def _rare_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-def _kind(tag: Hashable) -> str:
-    """What `transfers.parquet` calls a message: its tag, or the first name in it."""
-    while isinstance(tag, tuple) and tag:
-        tag = tag[0]
-    return str(tag)

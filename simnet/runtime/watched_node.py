@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from simnet.runtime.node import Encoded, Gradient, Message, Node, OnLayer, Task, View
+from simnet.runtime.payload import kind_of
 from simnet.runtime.simulated_node import SimulatedNode
 
 if TYPE_CHECKING:
@@ -237,13 +238,6 @@ class WatchedNode(Node):
         turn = self._turns.get(kind, 0)
         self._turns[kind] = turn + 1
         return members, kind, turn
-
-
-def kind_of(tag: Hashable) -> str:
-    """The name of a message: its tag, or the first name in it."""
-    while isinstance(tag, tuple) and tag:
-        tag = tag[0]
-    return str(tag)
 
 
 def vectors_of(payload: Any) -> list[Tensor]:
