@@ -149,6 +149,7 @@ class FluidNetwork:
             delivered=env.event(),
             carrier=self,
             in_order=rounds == 1 and extra_latency == 0.0,
+            messages=rounds,
         )
         flows = bytes > 0 and not transfer.local
         if flows and self._transport.serialised:
@@ -293,11 +294,11 @@ class FluidNetwork:
         ways: tuple[Route, ...] = ()
         cap, weight, now = transfer.cap, transfer.weight, self._env.now
         if not self._limits.ideal:
-            path = self._limits.path(transfer)
+            path = self._limits.path(transfer, transfer.bytes if remaining is None else remaining)
             resources, uses, ways = path.resources, path.uses, path.ways
             cap, weight = self._limits.cap(transfer), path.weight * transfer.weight
         self._draining.flows.add(transfer.id, resources, transfer.bytes, now, cap, weight, uses, remaining)
-        if transfer.rounds >= 0:
+        if transfer.slow_start:
             round_trip = self._limits.now(transfer).rtt
             Alarm(self._env, partial(self._round_trip, transfer, transfer.ramp), round_trip)
         if self._changes is not None:
@@ -320,11 +321,11 @@ class FluidNetwork:
             self._flow(transfer)
 
     def _round_trip(self, transfer: Transfer, ramp: int, _: simpy.Event) -> None:
-        """A round trip of slow start is over: the window doubles, or is large enough by now."""
-        if transfer.status != "flowing" or transfer.rounds < 0 or transfer.ramp != ramp:
+        """A round trip of slow start is over: the window has doubled, and may be large enough by now."""
+        if transfer.status != "flowing" or not transfer.slow_start or transfer.ramp != ramp:
             return
         self._settle(transfer)
-        if self._limits.next_round(transfer, self._draining.flows.rate(transfer.id)):
+        if self._limits.next_round(transfer, transfer.rate, transfer.remaining):
             Alarm(self._env, partial(self._round_trip, transfer, ramp), self._limits.now(transfer).rtt)
         self._draining.flows.set_cap(transfer.id, self._limits.cap(transfer))
         self._draining.touch()

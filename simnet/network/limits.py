@@ -8,7 +8,7 @@ from typing import Protocol
 from simnet.network.max_min import check_flow
 from simnet.network.routing import Route
 from simnet.network.transfer import Transfer
-from simnet.network.transport import Transport, rtt_weight, slow_start_rate
+from simnet.network.transport import Transport, first_window, rtt_weight, window_rate
 
 
 class Routed(Protocol):
@@ -64,23 +64,21 @@ class Limits:
         self.load_changes = self._loss is not None and transport.loss == "bbr"
         """Whether what a byte takes of its links changes with what they lose."""
         self._paths: dict[Route, Path] = {}
-        self._connections: dict[tuple[str, str], int] = {}  # rounds of slow start that the pair has had
+        self._connections: dict[tuple[str, str], float] = {}  # the window that a pair's has come to
+        self._first = first_window(transport.mss, transport.streams)
         self._size = len(topology.capacities)
 
     def check(self, transfer: Transfer) -> None:
         """Raise `ValueError` for a flow that cannot be."""
         check_flow(transfer.route.resources, transfer.cap, transfer.weight, self._size)
 
-    def path(self, transfer: Transfer) -> Path:
-        """What its route means for a message that starts to flow; also sets its `limit` and `rounds`."""
+    def path(self, transfer: Transfer, remaining: float) -> Path:
+        """What its route means for a message that starts to flow; also sets its `limit` and `slow_start`."""
         path = self.now(transfer)
-        match self._transport.slow_start:
-            case "per_flow":
-                transfer.rounds = transfer.doublings
-            case "per_connection":
-                transfer.rounds = self._connections.get((transfer.source, transfer.target), 0)
-        if transfer.rounds >= 0 and not self._slow(transfer, path) < min(transfer.cap, path.cap):
-            transfer.rounds = -1
+        if self._transport.slow_start != "off":
+            if transfer.window == 0.0:
+                transfer.window = transfer.first_window = self._window_of(transfer)
+            transfer.slow_start = self._binds(transfer, path, remaining)
         return path
 
     def now(self, transfer: Transfer) -> Path:
@@ -102,31 +100,42 @@ class Limits:
         """The most that a message may get now."""
         path = self._paths[transfer.route]
         cap = min(transfer.cap, path.cap)
-        return min(cap, self._slow(transfer, path)) if transfer.rounds >= 0 else cap
+        return min(cap, window_rate(transfer.window, path.rtt)) if transfer.slow_start else cap
 
-    def next_round(self, transfer: Transfer, rate: float) -> bool:
+    def next_round(self, transfer: Transfer, rate: float, remaining: float) -> bool:
         """One more round trip of slow start, at whose end the rate was `rate`; gives whether it goes on."""
         path = self._paths[transfer.route]
-        binding = rate >= self._slow(transfer, path) * (1 - 1e-9)
-        transfer.rounds += 1
-        transfer.doublings = transfer.rounds
-        self._remember(transfer)
-        if not (binding and self._slow(transfer, path) < min(transfer.cap, path.cap)):
-            transfer.rounds = -1
-        return transfer.rounds >= 0
+        binding = rate >= window_rate(transfer.window, path.rtt) * (1 - 1e-9)
+        if binding:
+            transfer.window *= 2
+            self._remember(transfer)
+        transfer.slow_start = binding and self._binds(transfer, path, remaining)
+        return transfer.slow_start
 
     def has_left(self, transfer: Transfer) -> None:
-        """A message has left; its connection keeps its window."""
-        if transfer.rounds >= 0:
+        """A message has left; its connection's window has grown by what it carried."""
+        if transfer.window > 0.0:
+            grown = min(transfer.first_window + transfer.bytes, 2 * transfer.bytes / transfer.messages)
+            transfer.window = max(transfer.window, grown)
             self._remember(transfer)
+
+    def _window_of(self, transfer: Transfer) -> float:
+        if self._transport.slow_start == "per_flow":
+            return self._first
+        return self._connections.get((transfer.source, transfer.target), self._first)
 
     def _remember(self, transfer: Transfer) -> None:
         if self._transport.slow_start == "per_connection":
             pair = transfer.source, transfer.target
-            self._connections[pair] = max(transfer.rounds, self._connections.get(pair, 0))
+            self._connections[pair] = max(transfer.window, self._connections.get(pair, 0.0))
 
-    def _slow(self, transfer: Transfer, path: Path) -> float:
-        return slow_start_rate(transfer.rounds, path.rtt, self._transport.mss, self._transport.streams)
+    def _binds(self, transfer: Transfer, path: Path, remaining: float) -> bool:
+        """Whether the window holds the message back: it has more to send than fits, and nothing else is
+        slower."""
+        whole = min(remaining, transfer.bytes / transfer.messages)
+        return transfer.window < whole and window_rate(transfer.window, path.rtt) < min(
+            transfer.cap, path.cap
+        )
 
     def _path(self, route: Route) -> Path:
         back = self._way_back(route)

@@ -60,10 +60,14 @@ class Transfer:
     """Its `cap` while it is held, and 0 while it is not: they change places."""
     limit: str = "cap"
     """What says how much it may get by itself: cap, window or loss."""
-    rounds: int = field(default=-1, init=False)
-    """How many round trips of slow start it has had; -1 if it is not in slow start."""
-    doublings: int = field(default=0, init=False)
-    """How often its own window has doubled, in slow start or before."""
+    messages: int = 1
+    """How many messages of the same size it stands for, one after another."""
+    slow_start: bool = field(default=False, init=False)
+    """Whether its window holds it back at present."""
+    window: float = field(default=0.0, init=False)
+    """Bytes that its connection may have in flight, as far as slow start has come; 0 before that matters."""
+    first_window: float = field(default=0.0, init=False)
+    """What `window` was at its start."""
     ramp: int = field(default=0, init=False)
     """How often it has begun to flow: tells the round trips of this time from those of a former one."""
     own_seconds: dict[str, float] = field(default_factory=dict, init=False)
@@ -121,6 +125,6 @@ class Transfer:
     def own_bounds(self, seconds: float) -> dict[str, float]:
         """What has bound it by itself, for `seconds` in all: what is over, and what binds it now."""
         found = dict(self.own_seconds)
-        now = "partition" if self.held else "slow start" if self.rounds >= 0 else self.limit
+        now = "partition" if self.held else "slow start" if self.slow_start else self.limit
         found[now] = found.get(now, 0.0) + seconds - sum(found.values())
         return found

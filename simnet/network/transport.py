@@ -60,28 +60,23 @@ def bbr_rate(capacity: float, loss: float) -> float:
     return capacity * (1 - loss)
 
 
-def slow_start_rate(rounds: int, rtt: float, mss: float = MSS, streams: int = 1) -> float:
-    """The rate of a connection `rounds` round trips after its start: k IW 2^j / RTT. Infinite without
-    latency.
-
-    The window of RFC 6928 (IW = 10 segments) doubles with every round trip (RFC 5681, section 3.1).
-    """
-    return streams * INITIAL_WINDOW * mss * 2.0**rounds / rtt if rtt > 0 else inf
+def first_window(mss: float = MSS, streams: int = 1) -> float:
+    """Bytes that `streams` new connections have in flight at first: 10 segments each (RFC 6928)."""
+    return streams * INITIAL_WINDOW * mss
 
 
 def slow_start_seconds(bytes: float, rate: float, rtt: float, mss: float = MSS, streams: int = 1) -> float:
-    """Seconds until the last byte leaves a connection that starts slowly and then goes at `rate`, alone.
+    """Seconds until the last byte leaves a new connection whose links give `rate`, alone.
 
-    k = ceil(log2(rate RTT / IW)) round trips send IW (2^k - 1) bytes, the rest goes at `rate`; a message
-    that is done before spreads each window evenly over its round trip (after Cardwell, Savage and Anderson,
-    *Modeling TCP latency*, INFOCOM 2000, whose windows go in bursts). One route latency more and it has
-    arrived.
+    The window doubles with every round trip (RFC 5681, section 3.1), so k of them send IW (2^k - 1) bytes.
+    k is the first for which the rest fits into the window or the window fills the links; the rest goes at
+    `rate` (after Cardwell, Savage and Anderson, *Modeling TCP latency*, INFOCOM 2000). One route latency more
+    and it has arrived.
     """
-    first = streams * INITIAL_WINDOW * mss
-    rounds = max(0, ceil(log2(rate * rtt / first))) if rate * rtt > 0 else 0
-    if bytes < first * (2.0**rounds - 1):
-        done = int(log2(1 + bytes / first))
-        return done * rtt + (bytes - first * (2.0**done - 1)) * rtt / (first * 2.0**done)
+    first = first_window(mss, streams)
+    fills = ceil(log2(rate * rtt / first)) if rate * rtt > 0 else 0
+    fits = ceil(log2(1 + bytes / first)) - 1
+    rounds = max(0, min(fills, fits))
     return rounds * rtt + (bytes - first * (2.0**rounds - 1)) / rate
 
 

@@ -1,6 +1,6 @@
 """Transport: the formulas, written out, and flows that obey them."""
 
-from math import ceil, inf, log2, sqrt
+from math import inf, sqrt
 
 import pytest
 import simpy
@@ -15,7 +15,6 @@ from simnet.network.transport import (
     bbr_rate,
     cubic_rate,
     reno_rate,
-    slow_start_rate,
     slow_start_seconds,
     transport_of,
     window_rate,
@@ -89,20 +88,58 @@ def test_the_smallest_cap_counts_and_is_named():
     assert window.bound == pytest.approx({"window": 1e6 / (1e5 / 0.08), "latency": LATENCY})
 
 
+def seconds_by_windows(bytes, bandwidth, rtt, window):
+    """A window per round trip while there is more, and it does not fill the link; then the rest."""
+    seconds = 0.0
+    while bytes > window and window < bandwidth * rtt:
+        bytes, seconds, window = bytes - window, seconds + rtt, 2 * window
+    return seconds, seconds + bytes / bandwidth
+
+
 @settings(deadline=None)
 @given(st.floats(1e3, 1e9), st.floats(0.001, 0.3), st.floats(1e5, 1e9))
-def test_slow_start_takes_the_time_of_the_formula(bytes, latency, bandwidth):
+def test_slow_start_takes_the_time_of_its_windows(bytes, latency, bandwidth):
     transfer = seconds_of(Transport(slow_start="per_flow"), bytes, bandwidth=bandwidth, latency=latency)
-    rtt, first = 2 * latency, 10 * MSS
-    k = max(0, ceil(log2(bandwidth * rtt / first)))
-    if bytes >= first * (2**k - 1):
-        expected = k * rtt + (bytes - first * (2**k - 1)) / bandwidth
-        assert transfer.left_at == pytest.approx(expected, rel=1e-9, abs=2e-9)
-    assert transfer.left_at == pytest.approx(slow_start_seconds(bytes, bandwidth, rtt), rel=1e-9, abs=2e-9)
-    if k > 0:
-        assert transfer.bound["slow start"] == pytest.approx(
-            min(k * rtt, transfer.left_at), rel=1e-9, abs=2e-9
-        )
+    slow, expected = seconds_by_windows(bytes, bandwidth, 2 * latency, 10 * MSS)
+    assert transfer.left_at == pytest.approx(expected, rel=1e-9, abs=2e-9)
+    assert slow_start_seconds(bytes, bandwidth, 2 * latency) == pytest.approx(expected, rel=1e-9)
+    assert transfer.bound.get("slow start", 0.0) == pytest.approx(slow, rel=1e-9, abs=2e-9)
+
+
+def test_a_message_that_fits_into_the_window_goes_at_once():
+    """100 kB need two round trips (14.6 and 29.2 kB) before the rest fits; later there is room for all."""
+    env, network = network_of(Transport(slow_start="per_connection"))
+    causes = []
+    for _ in range(3):
+        transfer = network.send("a", "b", 1e5)
+        env.run(transfer.delivered)
+        causes.append(transfer.bound)
+    line = {"a->b": 1e5 / (100 * MBPS), "latency": LATENCY}
+    assert causes[0]["slow start"] == pytest.approx(2 * 0.08)
+    # 14.6 kB and what was acknowledged: 114.6 kB are as much as it may have in flight now.
+    assert causes[1:] == [pytest.approx(line), pytest.approx(line)]
+
+
+def test_windows_grow_to_twice_what_messages_need():
+    """Linux lets a window grow in slow start until it is twice of what was in flight."""
+    env, network = network_of(Transport(slow_start="per_connection"))
+    for _ in range(10):
+        env.run(network.send("a", "b", 5e4).delivered)
+    transfer = network.send("a", "b", 1e9)
+    assert transfer.rate == 0.0
+    env.run(env.now + 1e-6)
+    assert transfer.rate == pytest.approx(1e5 / 0.08)
+
+
+def test_many_messages_in_one_flow_are_each_small():
+    env, network = network_of(Transport(slow_start="per_connection"))
+    one = network.send("a", "b", 1.4e5, rounds=10)
+    env.run(one.delivered)
+    assert "slow start" not in one.bound  # 14 kB each: the first window is enough
+    env, network = network_of(Transport(slow_start="per_connection"))
+    one = network.send("a", "b", 1.4e5)
+    env.run(one.delivered)
+    assert one.bound["slow start"] > 0
 
 
 def test_a_connection_starts_slowly_once_and_a_flow_each_time():
@@ -121,7 +158,6 @@ def test_slow_start_ends_when_it_does_not_bind():
     many = [network.send("a", "b", 1e7) for _ in range(100)]
     env.run()
     # A hundredth of the link is 125 kB/s: less than the first window per round trip, 182.5 kB/s.
-    assert slow_start_rate(0, 0.08) == pytest.approx(182_500)
     assert all("slow start" not in transfer.bound for transfer in many)
 
 
