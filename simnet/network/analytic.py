@@ -9,9 +9,11 @@ practice, and experience", CCPE 19(13), 2007; Patarasu and Yuan, "Bandwidth opti
 JPDC 69(2), 2009; van de Geijn, "On global combine operations", JPDC 22(2), 1994.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil, inf, log2, sqrt
 from typing import Literal
+
+import numpy as np
 
 
 def ring_all_reduce_seconds(members: int, bytes: float, bandwidth: float, latency: float) -> float:
@@ -35,11 +37,30 @@ def ring_gather_seconds(members: int, bytes: float, bandwidth: float, latency: f
     return (_checked(members) - 1) * (latency + bytes / (members * bandwidth))
 
 
-def uneven_ring_all_reduce_seconds(bytes: float, links: Iterable[tuple[float, float]]) -> float:
-    """2 (p-1) max_i (a_i + n / (p B_i)): a ring whose rounds wait for each other.
+def ring_arrivals(send_seconds: Sequence[float], latencies: Sequence[float], rounds: int) -> list[float]:
+    """When the last message of each edge of a ring arrives, in seconds from the start of all members.
 
-    The time of the fluid ring, and the most that the step-by-step ring takes, whose members wait only for the
-    one before them.
+    A member passes on in each round what it got in the one before, once its own last message has left:
+    it begins round k at max(end of its send k-1, arrival of k-1 from the member before). No more than
+    rounds * max_i(s_i + a_i), the time of rounds that all wait for each other, and the same if all edges are
+    alike.
+
+    Args:
+        send_seconds: s_i, what each member's message takes to leave; member i sends to i + 1.
+        latencies: a_i, from there on until it arrives.
+        rounds: How many messages each member sends.
+    """
+    send, latency = np.asarray(send_seconds), np.asarray(latencies)
+    free, at_hand = np.zeros(len(send)), np.zeros(len(send))
+    for _ in range(rounds):
+        free = np.maximum(free, at_hand) + send
+        at_hand = np.roll(free + latency, 1)
+    arrivals: list[float] = (free + latency).tolist()
+    return arrivals
+
+
+def uneven_ring_all_reduce_seconds(bytes: float, links: Iterable[tuple[float, float]]) -> float:
+    """A ring all-reduce over unequal links: the last of 2 (p-1) rounds of :func:`ring_arrivals`.
 
     Args:
         bytes: n, the size of the vector that each member has.
@@ -47,7 +68,8 @@ def uneven_ring_all_reduce_seconds(bytes: float, links: Iterable[tuple[float, fl
     """
     edges = list(links)
     size = _checked(len(edges))
-    return 2 * (size - 1) * max(latency + bytes / (size * bandwidth) for bandwidth, latency in edges)
+    sending = [bytes / (size * bandwidth) for bandwidth, _ in edges]
+    return max(ring_arrivals(sending, [latency for _, latency in edges], 2 * (size - 1))) if size > 1 else 0.0
 
 
 def recursive_doubling_seconds(members: int, bytes: float, bandwidth: float, latency: float) -> float:

@@ -83,6 +83,7 @@ class FluidNetwork:
         extra_latency: float = 0.0,
         kind: str = "",
         raw_bytes: float | None = None,
+        chained: bool = False,
     ) -> Transfer:
         """Start a message between two nodes now, on the topology's route.
 
@@ -91,7 +92,13 @@ class FluidNetwork:
         """
         route = self._route(source, target, self._ledger.started)
         transfer = self.send_along(
-            route, bytes, rounds=rounds, extra_latency=extra_latency, kind=kind, raw_bytes=raw_bytes
+            route,
+            bytes,
+            rounds=rounds,
+            extra_latency=extra_latency,
+            kind=kind,
+            raw_bytes=raw_bytes,
+            chained=chained,
         )
         if self._changes is not None and transfer.status == "flowing":
             self._routed[transfer.id] = None
@@ -108,6 +115,7 @@ class FluidNetwork:
         raw_bytes: float | None = None,
         cap: float = inf,
         weight: float = 1.0,
+        chained: bool = False,
     ) -> Transfer:
         """Start a message now, on a route of the caller's choice.
 
@@ -120,6 +128,7 @@ class FluidNetwork:
             raw_bytes: What the payload really holds, for the record; `bytes` if not given.
             cap: The most bytes per second that it may get.
             weight: Its share of a bottleneck, relative to that of other flows.
+            chained: Whether it arrives when :meth:`arrive` says instead of a latency after it has left.
 
         Raises:
             ValueError: `bytes` or `extra_latency` is negative or not finite, or the route, cap or weight is
@@ -150,6 +159,7 @@ class FluidNetwork:
             carrier=self,
             in_order=rounds == 1 and extra_latency == 0.0,
             messages=rounds,
+            chained=chained,
         )
         flows = bytes > 0 and not transfer.local
         if flows and self._transport.serialised:
@@ -167,6 +177,18 @@ class FluidNetwork:
         if not flows:
             self._depart(transfer)
         return transfer
+
+    def travel_seconds(self, transfer: Transfer) -> float:
+        """What a message takes from its last byte's departure to its arrival, all its rounds together."""
+        flows_last = self._transport.latency_first and transfer.bytes > 0 and not transfer.local
+        return 0.0 if flows_last else transfer.latency
+
+    def arrive(self, transfer: Transfer, time: float) -> None:
+        """A chained message that has left arrives at `time`, or now if that is over."""
+        if time > self._env.now:
+            Alarm(self._env, partial(self._deliver, transfer), time - self._env.now)
+        else:
+            self._deliver(transfer)
 
     def cancel(self, transfer: Transfer) -> None:
         """Stop a message: what has left is lost, the rest is never sent. No effect once it has ended."""
@@ -383,8 +405,9 @@ class FluidNetwork:
         if not transfer.local:
             self._ledger.left += units(transfer.bytes)
         transfer.sent.succeed(transfer)
-        flowed_last = self._transport.latency_first and transfer.bytes > 0 and not transfer.local
-        latency = 0.0 if flowed_last else transfer.latency
+        if transfer.chained:
+            return
+        latency = self.travel_seconds(transfer)
         if self._changes is not None and transfer.in_order and not transfer.local:
             latency = self._changes.delay((transfer.source, transfer.target), latency)
         if latency > 0:

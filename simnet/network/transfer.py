@@ -62,6 +62,8 @@ class Transfer:
     """What says how much it may get by itself: cap, window or loss."""
     messages: int = 1
     """How many messages of the same size it stands for, one after another."""
+    chained: bool = False
+    """Whether others tell when it arrives (see `FluidNetwork.arrive`)."""
     slow_start: bool = field(default=False, init=False)
     """Whether its window holds it back at present."""
     window: float = field(default=0.0, init=False)

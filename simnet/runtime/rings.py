@@ -1,9 +1,9 @@
 """Ring collectives as one fluid operation: a single flow per edge of the ring stands for all its rounds.
 
-Each edge carries the bytes of all rounds in one flow and pays its latency once per round. The operation ends
-when the slowest edge does: `rounds * max_i(a_i + n / (p B_i))`, the bulk-synchronous time of the ring
-(`network.analytic.ring_all_reduce_seconds` on a uniform network). It agrees with the step-by-step collective
-on an uncongested network and takes p flows instead of 2 p (p - 1). It adds in rank order.
+Each edge carries the bytes of all rounds in one flow. How long its messages took to leave and to travel says
+when the last one arrives in a ring whose members pass on what they got (`network.analytic.ring_arrivals`);
+the operation ends, for all, when the last one has. It agrees with the step-by-step collective on an
+uncongested network and takes p flows instead of 2 p (p - 1). It adds in rank order.
 
 Other algorithms have no such form: who sends to whom changes from round to round, and there are few rounds.
 """
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from simnet.network import Transfer
+from simnet.network.analytic import ring_arrivals
 from simnet.runtime.collectives import Reduction, reduce_in_order
 from simnet.runtime.node import GroupChanged, Node
 from simnet.runtime.payload import payload_bytes
@@ -212,13 +213,32 @@ class FluidRings:
                     ring.rounds * other_bytes,
                     kind=cast(CollectiveTag, tag)[0],
                     rounds=ring.rounds,
+                    chained=True,
                 )
                 operation.transfers.append(transfer)
+            for transfer in operation.transfers:
+                await Until(transfer.sent)
+            self._arrive(operation.transfers, ring.rounds)
             for transfer in operation.transfers:
                 await Until(transfer.delivered)
         finally:
             del self._operations[tag]
         done.succeed(ring.result)
+
+
+    def _arrive(self, transfers: list[Transfer], rounds: int) -> None:
+        """All have left: the last message of each edge arrives when those that it waited for have."""
+        network, start = self._run.network, transfers[0].start
+        left = [transfer.left_at for transfer in transfers if transfer.left_at is not None]
+        travel = [network.travel_seconds(transfer) for transfer in transfers]
+        if len(set(left)) == len(set(travel)) == 1:
+            arrivals = [left[0] + travel[0]] * len(transfers)
+        else:
+            sending = [(time - start) / rounds for time in left]
+            chain = ring_arrivals(sending, [seconds / rounds for seconds in travel], rounds)
+            arrivals = [start + seconds for seconds in chain]
+        for transfer, time in zip(transfers, arrivals, strict=True):
+            network.arrive(transfer, time)
 
 
 def _same_bytes(tensors: list[Tensor], kind: str, raw_bytes: float | None) -> float:

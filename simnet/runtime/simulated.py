@@ -468,8 +468,9 @@ class SimulatedRun:
         kind: str,
         rounds: int = 1,
         charged: float | None = None,
+        chained: bool = False,
     ) -> Transfer:
-        """Start a flow for so many raw bytes, for `rounds` messages in a row.
+        """Start a flow for so many raw bytes, for `rounds` messages in a row; `chained` as of the network.
 
         Charged as `charge_as` says, unless it is known what is `charged`.
         """
@@ -478,7 +479,7 @@ class SimulatedRun:
             charged = self.cost.charged_bytes(model_bytes) + other_bytes
         self.counts["messages"] += 1
         transfer = self.network.send(
-            source.host, target.host, charged, raw_bytes=raw, kind=kind, rounds=rounds
+            source.host, target.host, charged, raw_bytes=raw, kind=kind, rounds=rounds, chained=chained
         )
         self.failures.watch(transfer, source.id, target.id)
         transfer.delivered.callbacks.append(lambda _: self.active_until_now())

@@ -142,17 +142,36 @@ def test_unequal_shapes_are_refused(simulate, alike):
         simulate(worker, alike(2))
 
 
-def test_a_slow_uplink_paces_the_ring(simulate, alike):
-    """Heterogeneous ring, bulk-synchronous bound: 2(p-1) max_i (a + n/(p B_i))."""
-    ends = {}
+@pytest.mark.parametrize(
+    ("uplinks", "latency"),
+    [
+        ([10, 100, 100, 100], "10 ms"),  # Mbit/s: the slow one sends all its messages without a pause
+        ([10, 100, 10, 100], "1 s"),
+        ([20, 30, 50, 70, 100], "300 ms"),
+        ([100, 20, 20], "50 ms"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["all_reduce", "reduce_scatter"])
+def test_fluid_and_stepwise_agree_on_uneven_rings(simulate, alike, uplinks, latency, kind):
+    """No more than the bound of rounds that wait for each other: 2(p-1) max_i (a + n/(p B_i))."""
 
-    async def worker(node):
-        await node.all_reduce(node.params)
-        ends[node.id] = node.now
+    def run(collectives):
+        ends = {}
 
-    changes = {**alike(4), "workers": [{"count": 3, "device": "cpu"}, {"device": "cpu", "uplink": "10 Mbps"}]}
-    simulate(worker, changes)
-    fluid = max(ends.values())
-    assert fluid == pytest.approx(2 * 3 * (LATENCY + CHARGE / (4 * BANDWIDTH / 10)), abs=1e-9)
-    simulate(worker, {**changes, "network.collectives": "stepwise"})
-    assert max(ends.values()) <= fluid + 1e-9
+        async def worker(node):
+            await getattr(node, kind)(node.params)
+            ends[node.id] = node.now
+
+        workers = [{"count": 1, "device": "cpu", "uplink": f"{uplink} Mbps"} for uplink in uplinks]
+        changes = {**alike(len(uplinks)), "workers": workers, "network.collectives": collectives}
+        simulate(worker, {**changes, "network.link.latency": latency})
+        return ends
+
+    fluid, stepwise = run("fluid"), run("stepwise")
+    assert len(set(fluid.values())) == 1
+    assert max(fluid.values()) == pytest.approx(max(stepwise.values()), rel=1e-9)
+    size = len(uplinks)
+    rounds = (2 if kind == "all_reduce" else 1) * (size - 1)
+    slowest = CHARGE / (size * min(uplinks) / 100 * BANDWIDTH)
+    bound = rounds * (2 * float(latency.split()[0]) * (1e-3 if "ms" in latency else 1) + slowest)
+    assert max(fluid.values()) <= bound + 1e-9
