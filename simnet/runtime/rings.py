@@ -225,7 +225,6 @@ class FluidRings:
             del self._operations[tag]
         done.succeed(ring.result)
 
-
     def _arrive(self, transfers: list[Transfer], rounds: int) -> None:
         """All have left: the last message of each edge arrives when those that it waited for have."""
         network, start = self._run.network, transfers[0].start

@@ -88,12 +88,12 @@ def test_the_smallest_cap_counts_and_is_named():
     assert window.bound == pytest.approx({"window": 1e6 / (1e5 / 0.08), "latency": LATENCY})
 
 
-def seconds_by_windows(bytes, bandwidth, rtt, window):
+def seconds_by_windows(size, bandwidth, rtt, window):
     """A window per round trip while there is more, and it does not fill the link; then the rest."""
     seconds = 0.0
-    while bytes > window and window < bandwidth * rtt:
-        bytes, seconds, window = bytes - window, seconds + rtt, 2 * window
-    return seconds, seconds + bytes / bandwidth
+    while size > window and window < bandwidth * rtt:
+        size, seconds, window = size - window, seconds + rtt, 2 * window
+    return seconds, seconds + size / bandwidth
 
 
 @settings(deadline=None)
