@@ -65,6 +65,9 @@ def settings(congestion_control: str, window: int) -> dict[str, str]:
         "ipv4/tcp_congestion_control": congestion_control,
         "ipv4/tcp_slow_start_after_idle": "0",
         "ipv4/tcp_no_metrics_save": "1",
+        # A socket that asks for a pace has TCP spread young windows over half a round trip: not this slowly.
+        "ipv4/tcp_pacing_ss_ratio": "1000",
+        "ipv4/tcp_pacing_ca_ratio": "1000",
         "ipv4/tcp_wmem": f"4096 {min(window, 16384)} {window}",
         # Half of a receive buffer is for the kernel's own bookkeeping.
         "ipv4/tcp_rmem": f"4096 {min(2 * window, 131072)} {2 * window}",
