@@ -18,6 +18,10 @@ def validate_network(
     driver: Annotated[
         Literal["fabric", "mininet"], typer.Option(help="What carries packets; see [bold]simnet emulate[/].")
     ] = "fabric",
+    size: Annotated[
+        list[str] | None,
+        typer.Option(help="Bytes of transfers and reduced tensors, such as 4 MB; several times for several."),
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 3,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps of each method; the scenario's if not given.")
@@ -37,8 +41,10 @@ def validate_network(
     from rich.console import Console
 
     from simnet.emulation.validation import validate_network as validate
+    from simnet.emulation.validation.validate import SIZES
     from simnet.experiment import load
     from simnet.scenario import ScenarioError
+    from simnet.units import bytes_
 
     document = load(scenario, overrides or ())
     if len(document.scenarios) > 1:
@@ -49,6 +55,7 @@ def validate_network(
     found = validate(
         wanted,
         driver=driver,
+        sizes=sorted({bytes_(text) for text in size}) if size else SIZES,
         repeats=repeats,
         steps=steps,
         gloo=gloo,

@@ -10,9 +10,15 @@ from simnet.network import Topology
 MB = 1e6
 TIGHT = 0.05
 """The relative error that is promised for transfers of 1 MB and more on warm connections, and for rings."""
+LEAST_PROMISED_BYTES = MB
 LOOSE = 0.10
 """The same where flows share a link, and for training."""
 LEAST_WARM_UP_BYTES = 256e3
+
+
+def promised(limit: float, size: float) -> float | None:
+    """The relative error that is promised for so many bytes; none for small messages, which hosts delay."""
+    return limit if size >= LEAST_PROMISED_BYTES else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +54,17 @@ def planned(topology: Topology, sizes: Sequence[float]) -> tuple[list[Planned], 
     found.append(_warm_up(topology, pairs))
     source, target = pairs[0]
     alone = {size: [Flow(source=source, target=target, bytes=size)] for size in sizes}
-    found += [_flows("transfer", flow, size, TIGHT) for size, flow in alone.items()]
+    found += [_flows("transfer", flow, size, promised(TIGHT, size)) for size, flow in alone.items()]
     found.append(Planned(Operation(name="warm ring", kind="all-reduce", bytes=min(sizes))))
     for size in sizes:
         operation = Operation(name=f"ring {size:g}", kind="all-reduce", bytes=size)
-        found.append(Planned(operation, "ring all-reduce", size, TIGHT))
+        found.append(Planned(operation, "ring all-reduce", size, promised(TIGHT, size)))
     middle = sorted(sizes)[len(sizes) // 2]
     if len(workers) > 2:
         operation = Operation(name="gossip", kind="gossip", bytes=middle)
-        found.append(Planned(operation, "gossip round", middle, LOOSE))
+        found.append(Planned(operation, "gossip round", middle, promised(LOOSE, middle)))
         incast = [Flow(source=rank, target=0, bytes=middle) for rank in range(1, len(workers))]
-        found.append(_flows(f"incast of {len(incast)}", incast, middle, LOOSE))
+        found.append(_flows(f"incast of {len(incast)}", incast, middle, promised(LOOSE, middle)))
     else:
         notes.append("no gossip round and no incast: there are only two workers")
     crossing = _crossing(topology, workers)
@@ -69,7 +75,7 @@ def planned(topology: Topology, sizes: Sequence[float]) -> tuple[list[Planned], 
             Flow(source=ranks[a], target=ranks[b], bytes=size)
             for (a, b), size in zip(crossing, (middle, middle / 2), strict=True)
         ]
-        found.append(_flows("two flows on a shared link", flows, middle, LOOSE))
+        found.append(_flows("two flows on a shared link", flows, middle, promised(LOOSE, middle)))
     return found, notes
 
 

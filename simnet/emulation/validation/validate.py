@@ -17,7 +17,7 @@ from simnet.emulation.validation.measuring import (
     simulate,
     with_model,
 )
-from simnet.emulation.validation.operations import LOOSE, MB, TIGHT, planned, small_rings
+from simnet.emulation.validation.operations import LOOSE, MB, TIGHT, planned, promised, small_rings
 from simnet.emulation.validation.probe import Operation
 from simnet.network import build_topology
 from simnet.network.transport import TCP, transport_of
@@ -195,7 +195,12 @@ def _gloo(
     real = gloo_seconds(driver, workers, sizes, repeats, folder / "gloo")
     return [
         Comparison(
-            "gloo all-reduce", f"{size / MB:g} MB", repeat, expected[operations[size].name], one, TIGHT
+            "gloo all-reduce",
+            f"{size / MB:g} MB",
+            repeat,
+            expected[operations[size].name],
+            one,
+            promised(TIGHT, size),
         )
         for size in sizes
         for repeat, one in enumerate(real[size])
