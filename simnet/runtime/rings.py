@@ -216,10 +216,11 @@ class FluidRings:
                     chained=True,
                 )
                 operation.transfers.append(transfer)
-            for transfer in operation.transfers:
+            # Backwards: where all are done at one instant, the others are when the last one is.
+            for transfer in reversed(operation.transfers):
                 await Until(transfer.sent)
             self._arrive(operation.transfers, ring.rounds)
-            for transfer in operation.transfers:
+            for transfer in reversed(operation.transfers):
                 await Until(transfer.delivered)
         finally:
             del self._operations[tag]
