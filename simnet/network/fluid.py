@@ -12,16 +12,17 @@ from math import inf, isfinite
 import simpy
 
 from simnet.network.backends import Backend
+from simnet.network.bounds import Bounds
 from simnet.network.changes import LinkChanges
 from simnet.network.clock import Alarm
 from simnet.network.draining import Draining
-from simnet.network.flows import OWN_CAP
 from simnet.network.holding import Holding
 from simnet.network.ledger import UNITS, Ledger, units
 from simnet.network.limits import Limits
 from simnet.network.metering import LinkUse
 from simnet.network.routed import RoutedResources
 from simnet.network.routing import Route
+from simnet.network.slow_start import SlowStart
 from simnet.network.transfer import Transfer
 from simnet.network.transport import IDEAL, Transport
 from simnet.network.wires import ReceiverWires
@@ -57,6 +58,7 @@ class FluidNetwork:
         self._live: dict[int, Transfer] = {}
         self._draining = Draining(env, topology, backend, lambda: len(self._live), self._leave)
         self._names = topology.resource_names
+        self._bounds = Bounds(env, self._draining, self._names)
         self._changes, round_trip, loss = None, None, None
         if topology.dynamics is not None:
             self._changes = LinkChanges(
@@ -65,7 +67,8 @@ class FluidNetwork:
             round_trip = self._changes.round_trip
             loss = self._changes.loss if topology.dynamics.losses else None
         self._limits = Limits(transport, topology, round_trip, loss)
-        self.holding = Holding(env, self._draining, self._limits, self._settle, self._deliver)
+        self._slow_start = SlowStart(env, self._draining, self._limits, self._bounds)
+        self.holding = Holding(env, self._draining, self._limits, self._bounds, self._deliver)
         self._per_flow_routes = getattr(topology, "ecmp", "none") == "flow"
         self._routed: dict[int, None] = {}  # flows on the topology's routes, which failures change
         self._ledger = Ledger()
@@ -282,25 +285,12 @@ class FluidNetwork:
 
     def bound_of(self, transfer: Transfer) -> dict[str, float]:
         """What has bound a message for how many seconds while it flowed."""
-        found = dict(transfer.bound_before)
-        if transfer.status == "flowing":
-            self._add_bounds(transfer, found)
-        return found
+        return self._bounds.of(transfer)
 
     def _in_transit(self) -> int:
         """What has left, of the messages that have left whole and not arrived."""
         travelling = (transfer for transfer in self._live.values() if transfer.status == "sent")
         return sum(units(transfer.bytes) for transfer in travelling if not transfer.local)
-
-    def _add_bounds(self, transfer: Transfer, found: dict[str, float]) -> None:
-        for bound, seconds in self._draining.flows.bound_seconds(transfer.id, self._env.now).items():
-            if bound != OWN_CAP:
-                name = self._names[bound]
-                found[name] = found.get(name, 0.0) + seconds
-                continue
-            for name, part in transfer.own_bounds(seconds).items():
-                if part > 0.0:
-                    found[name] = found.get(name, 0.0) + part
 
     # -- flows ----------------------------------------------------------------------------------------
 
@@ -320,17 +310,14 @@ class FluidNetwork:
             resources, uses, ways = path.resources, path.uses, path.ways
             cap, weight = self._limits.cap(transfer), path.weight * transfer.weight
         self._draining.flows.add(transfer.id, resources, transfer.bytes, now, cap, weight, uses, remaining)
-        if transfer.slow_start:
-            round_trip = self._limits.now(transfer).rtt
-            Alarm(self._env, partial(self._round_trip, transfer, transfer.ramp), round_trip)
+        self._slow_start.begin(transfer)
         if self._changes is not None:
             self._changes.flow_starts(transfer.id, resources, routed=True, ways=ways)
         self._draining.touch()
 
     def _stop(self, transfer: Transfer) -> float:
         """It takes no bandwidth any more; gives what it has left."""
-        self._add_bounds(transfer, transfer.bound_before)
-        transfer.own_seconds = {}
+        self._bounds.end(transfer)
         transfer.ramp += 1
         if self._changes is not None:
             self._changes.flow_ends(transfer.id)
@@ -342,16 +329,6 @@ class FluidNetwork:
             transfer.status = "flowing"
             self._flow(transfer)
 
-    def _round_trip(self, transfer: Transfer, ramp: int, _: simpy.Event) -> None:
-        """A round trip of slow start is over: the window has doubled, and may be large enough by now."""
-        if transfer.status != "flowing" or not transfer.slow_start or transfer.ramp != ramp:
-            return
-        self._settle(transfer)
-        if self._limits.next_round(transfer, transfer.rate, transfer.remaining):
-            Alarm(self._env, partial(self._round_trip, transfer, ramp), self._limits.now(transfer).rtt)
-        self._draining.flows.set_cap(transfer.id, self._limits.cap(transfer))
-        self._draining.touch()
-
     def _relimit(self, flows: list[int]) -> None:
         """Round trips take another time now, or routes lose more or less: other rates are allowed."""
         for flow in flows:
@@ -359,16 +336,11 @@ class FluidNetwork:
             if self._limits.load_changes:
                 self._start_anew(transfer)
                 continue
-            self._settle(transfer)
+            self._bounds.settle(transfer)
             path = self._limits.now(transfer)
             self._draining.flows.set_cap(flow, self._limits.cap(transfer))
             self._draining.flows.set_weight(flow, path.weight * transfer.weight)
         self._draining.touch()
-
-    def _settle(self, transfer: Transfer) -> None:
-        """What has bound a message by itself may be something else from now on."""
-        seconds = self._draining.flows.bound_seconds(transfer.id, self._env.now).get(OWN_CAP, 0.0)
-        transfer.own_seconds = transfer.own_bounds(seconds)
 
     def _reroute(self) -> None:
         """Links failed or came back: messages go on over the routes that there are now."""

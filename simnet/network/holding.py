@@ -5,6 +5,7 @@ from functools import partial
 
 import simpy
 
+from simnet.network.bounds import Bounds
 from simnet.network.clock import Alarm
 from simnet.network.draining import Draining
 from simnet.network.limits import Limits
@@ -20,7 +21,7 @@ class Holding:
         env: The simulation.
         draining: Where messages flow.
         limits: What they may get otherwise.
-        settle: Called with a message whose own limit changes, before it does.
+        bounds: What has bound messages, which changes with their limits.
         deliver: Called with a message that arrives.
     """
 
@@ -29,13 +30,13 @@ class Holding:
         env: simpy.Environment,
         draining: Draining,
         limits: Limits,
-        settle: Callable[[Transfer], None],
+        bounds: Bounds,
         deliver: Callable[[Transfer, simpy.Event], None],
     ) -> None:
         self._env = env
         self._draining = draining
         self._limits = limits
-        self._settle = settle
+        self._bounds = bounds
         self._deliver = deliver
 
     def hold(self, transfer: Transfer) -> None:
@@ -54,7 +55,7 @@ class Holding:
     def _change(self, transfer: Transfer, held: bool) -> None:
         flows = transfer.status == "flowing"
         if flows:
-            self._settle(transfer)
+            self._bounds.settle(transfer)
         transfer.held, transfer.cap, transfer.cap_otherwise = held, transfer.cap_otherwise, transfer.cap
         if flows:
             cap = transfer.cap if self._limits.ideal else self._limits.cap(transfer)
