@@ -200,8 +200,8 @@ def train_shift(routes: Iterable[tuple[float, float]]) -> int:
 
     Linux makes the trains of a paced sender a millisecond long, a thousand a second whatever the rate, and
     adds `64 kB >> (round trip in microseconds >> tcp_tso_rtt_log)` (`tcp_tso_autosize`, since 5.18). Every
-    train costs the fabric the same. So this is the largest number that adds 3 ms at most on each route; 0,
-    which adds nothing, where none does. Routes with longer round trips get shorter trains.
+    train costs the fabric the same. So this is the largest number that adds 3 ms at most on each route; a
+    small one adds nothing. Routes with longer round trips get shorter trains.
 
     Without latency the round trip is this machine's, here taken as 200 us; where it is longer trains are
     shorter, down to the millisecond.
