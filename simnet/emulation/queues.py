@@ -11,9 +11,25 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
-_Key = TypeVar("_Key")
+
+class Ends(dict[Any, float]):
+    """Until when something of each connection is under way; those that are over are forgotten in time."""
+
+    __slots__ = ("_many",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._many = 64
+
+    def note(self, connection: Any, until: float, now: float) -> None:
+        """Remember an instant. Once they are twice as many as were left of them before, past ones go."""
+        self[connection] = until
+        if len(self) > self._many:
+            for over in [known for known, end in self.items() if end <= now]:
+                del self[over]
+            self._many = max(64, 2 * len(self))
 
 
 class Train:
@@ -133,7 +149,7 @@ class Link:
         """What has been put on it and may not have left, in the order in which it came."""
         self.arriving: list[Train] = []
         """The trains among them whose packets are not all there."""
-        self.last: dict[bytes, float] = {}
+        self.last = Ends()
         """When the last packet of each connection leaves that has some here, acknowledgements aside."""
         self.queued = 0.0
         self.bytes = 0.0
@@ -184,7 +200,7 @@ class Link:
         self._occupy(seconds, train.ended)
         self.bytes += train.size
         if not train.bare:
-            _note(self.last, train.flow, train.finish, train.due)
+            self.last.note(train.flow, train.finish, train.due)
         return True
 
     def serve(self, train: Train, earliest: float = 0.0) -> None:
@@ -192,26 +208,32 @@ class Link:
         if self.rate <= 0.0:
             train.start = train.ended = train.finish = inf
             return
-        start, seconds = self.free, train.size / self.rate
+        start, due, seconds = self.free, train.due, train.size / self.rate
         if self.arriving:
-            due = train.due
             self.arriving = [other for other in self.arriving if other.last > due and other.ended > due]
         if train.size > train.segment:
-            if train.last > train.due:
+            if train.last > due:
                 self.arriving.append(train)
         elif self.arriving:
-            start -= self._yet_to_come(train.due)
-        own = 0.0 if train.bare else self.last.get(train.flow, 0.0)
-        start = max(start, train.due, own, earliest)
-        ended = start + seconds
+            start -= self._yet_to_come(due)
+        if start < due:
+            start = due
+        if start < earliest:
+            start = earliest
+        if not train.bare:
+            before = self.last.get(train.flow, 0.0)
+            if start < before:
+                start = before
+        train.start = start
+        train.ended = train.finish = start + seconds
+        self._occupy(seconds, train.ended)
         # A slow link before this one sends the packets of a train one by one: it is not over before its last
         # one is, but others may pass in between.
         slow = train.last + train.segment / self.rate
-        train.start, train.ended = start, ended
-        train.finish = slow if slow > ended else ended
-        self._occupy(seconds, ended)
+        if slow > train.finish:
+            train.finish = slow
         if not train.bare:
-            _note(self.last, train.flow, train.finish, train.due)
+            self.last.note(train.flow, train.finish, due)
 
     def _occupy(self, seconds: float, ended: float) -> None:
         """Have less time for what comes: what overtakes delays the next one, not those whose time is set."""
@@ -278,14 +300,6 @@ def _again(train: Train) -> Train:
     return new
 
 
-def _note(last: dict[_Key, float], key: _Key, until: float, now: float) -> None:
-    """Remember an instant, and forget past ones among those that were noted longest ago."""
-    last.pop(key, None)
-    last[key] = until
-    while last[oldest := next(iter(last))] <= now:
-        del last[oldest]
-
-
 class Way:
     """One direction of a link as packets pass it after its queue: latency, jitter, loss."""
 
@@ -296,7 +310,7 @@ class Way:
         self.loss = loss
         self.jitter = jitter
         self.luck = luck
-        self.last: dict[tuple[bytes, bool], float] = {}
+        self.last = Ends()
         """When the last packet of each connection comes out, which no later one overtakes; for bare
         acknowledgements on their own."""
         self.lost = 0
@@ -315,7 +329,7 @@ class Way:
         leaves, key = train.finish, (train.flow, train.bare)
         arrives = leaves + max(0.0, self.jitter(self.latency, self.luck))
         arrives = max(arrives, self.last.get(key, 0.0))
-        _note(self.last, key, arrives, train.due)
+        self.last.note(key, arrives, train.due)
         return arrives - leaves
 
 

@@ -125,7 +125,7 @@ def test_a_link_forgets_connections_that_have_nothing_there() -> None:
     link = Link("l", 1e6, None)
     for index in range(1000):
         link.admit(packet(index * 0.01, 1000, index.to_bytes(4, "big")))
-    assert len(link.last) == 1
+    assert len(link.last) <= 64
 
 
 def test_a_packet_goes_between_those_of_a_train() -> None:
