@@ -54,10 +54,11 @@ class DriverOptions:
     mtu: int = 1500
     queue: float | None = None
     """Seconds of its nominal rate that a link queues before it drops; None: as much as there is. (fabric)"""
-    acknowledgements_first: bool = True
-    """Whether a host's acknowledgements overtake what it has queued on its first link. On real hosts TCP
-    keeps that queue short; here it would hold whole windows, and whoever sends and receives at once would
-    wait. (fabric)"""
+    sparse_first: bool = True
+    """Whether sparse packets overtake what their own host has queued on its first link: TCP acknowledgements,
+    and single packets of connections that have nothing queued there. Linux hosts do so (fq_codel, RFC 8290,
+    the default queue of most distributions), and their TCP keeps that queue short; here it would hold whole
+    windows, and whoever sends and receives at once, or asks while it sends, would wait. (fabric)"""
     congestion_control: str = "reno"
     """`net.ipv4.tcp_congestion_control` in every host. Not bbr, which loses a fifth in collectives."""
     window: int | None = None

@@ -59,14 +59,14 @@ class FabricDriver(MininetHostsDriver):
         wiring = self._wiring = wiring_of(topology, names)
         options = self.options
         changes = wiring.changes(options.horizon)
-        windows = wiring.windows(changes)
+        sending = wiring.sending(changes)
         plan = {
             "interface": INTERFACE,
             "mtu": options.mtu,
             "overhead": options.overhead_bytes,
             "queue": options.queue,
             "trains": trains(wiring, options),
-            "acknowledgements_first": options.acknowledgements_first,
+            "sparse_first": options.sparse_first,
             "realtime": options.realtime,
             "seed": self.seed,
             "prefix": network.prefixlen,
@@ -74,7 +74,11 @@ class FabricDriver(MininetHostsDriver):
                 {
                     "address": host.address,
                     "pid": host.pid,
-                    "settings": settings(options.congestion_control, options.window or windows[host.name]),
+                    "settings": settings(
+                        options.congestion_control,
+                        options.window or sending[host.name].window,
+                        sending[host.name].train_shift,
+                    ),
                 }
                 for host in hosts.values()
             ],

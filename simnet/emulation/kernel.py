@@ -71,13 +71,13 @@ class MininetDriver(MininetHostsDriver):
             self._add_hosts(needed)
         self._join(wiring)
         changes = wiring.changes(self.options.horizon)
-        windows = wiring.windows(changes)
+        sending = wiring.sending(changes)
         hosts = {}
         for name in names:
             node = self._nodes[name]
-            window = self.options.window or windows[name]
+            window = self.options.window or sending[name].window
             with inside(node.pid):
-                apply_settings(settings(self.options.congestion_control, window))
+                apply_settings(settings(self.options.congestion_control, window, sending[name].train_shift))
                 bring_up("lo")
                 bring_up(INTERFACE, None, self.options.mtu)
             hosts[name] = EmulatedHost(name, addresses[name], INTERFACE, node.pid)

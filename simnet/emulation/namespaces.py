@@ -22,6 +22,7 @@ _IFF_UP = 0x1
 _TUNSETIFF, _TUNSETOFFLOAD = 0x400454CA, 0x400454D0
 _IFF_TUN, _IFF_NO_PI, _IFF_VNET_HDR = 0x1, 0x1000, 0x4000
 _CHECKSUM, _TSO4 = 1, 2
+_MAY_BE_ABSENT = ("ipv6/", "ipv4/tcp_tso_rtt_log")
 QUEUED_PACKETS = 10_000
 """How many packets a TUN device holds for the fabric; the kernel's 500 would drop what a burst brings."""
 
@@ -56,7 +57,7 @@ def _enter(descriptor: int) -> None:
         raise OSError(error, f"setns: {os.strerror(error)}")
 
 
-def settings(congestion_control: str, window: int) -> dict[str, str]:
+def settings(congestion_control: str, window: int, train_shift: int) -> dict[str, str]:
     """What hosts have under `/proc/sys/net`, so that transfers neither depend on what came before nor on
     this machine's defaults."""
     return {
@@ -68,6 +69,7 @@ def settings(congestion_control: str, window: int) -> dict[str, str]:
         # A socket that asks for a pace has TCP spread young windows over half a round trip: not this slowly.
         "ipv4/tcp_pacing_ss_ratio": "1000",
         "ipv4/tcp_pacing_ca_ratio": "1000",
+        "ipv4/tcp_tso_rtt_log": str(train_shift),
         "ipv4/tcp_wmem": f"4096 {min(window, 16384)} {window}",
         # Half of a receive buffer is for the kernel's own bookkeeping.
         "ipv4/tcp_rmem": f"4096 {min(2 * window, 131072)} {2 * window}",
@@ -75,13 +77,13 @@ def settings(congestion_control: str, window: int) -> dict[str, str]:
 
 
 def apply_settings(chosen: Mapping[str, str]) -> None:
-    """Write settings; those of IPv6 are passed over where there is no IPv6.
+    """Write settings; those of IPv6 and the length of trains are passed over where the kernel has none.
 
     Raises `OSError` that names the setting where the kernel refuses one.
     """
     for key, value in chosen.items():
         file = Path("/proc/sys/net", key)
-        if key.startswith("ipv6/") and not file.exists():
+        if key.startswith(_MAY_BE_ABSENT) and not file.exists():
             continue
         try:
             file.write_text(value)

@@ -43,7 +43,7 @@ class Wire:
     def __init__(self, plan: dict[str, Any]) -> None:
         self._overhead: int = plan["overhead"]
         self._trains: bool = plan["trains"]
-        self._acknowledgements_first: bool = plan["acknowledgements_first"]
+        self._sparse_first: bool = plan["sparse_first"]
         self._interface: str = plan["interface"]
         self._links = [
             Link(link["name"], link["rate"], plan["queue"], link["shared"]) for link in plan["links"]
@@ -133,28 +133,28 @@ class Wire:
                 segment = header + each + self._overhead
             else:
                 whole = segment = size + self._overhead
-            path = paths[0] if len(paths) == 1 else paths[_flow(frame) % len(paths)]
-            train = Train(frame, whole, segment, path, host, _monotonic())
-            self._pass(train, self._acknowledgements_first and _acknowledges(frame))
+            ports = _HEADER + (frame[_HEADER] & 0xF) * 4
+            flow = frame[22:30] + frame[ports : ports + 4]
+            path = paths[0] if len(paths) == 1 else paths[_number(flow) % len(paths)]
+            self._pass(Train(frame, whole, segment, path, host, _monotonic(), flow, _acknowledges(frame)))
 
-    def _pass(self, train: Train, first: bool = False) -> None:
-        """A train has reached its next link; `first`: it does not wait there."""
+    def _pass(self, train: Train) -> None:
+        """A train has reached its next link."""
         link, way = train.path[train.stage]
-        if link.lanes is not None and train.frame is not None:
-            link = link.lane(train.frame[22:34])
+        if link.lanes is not None:
+            link = link.lane(train.flow)
+        first = train.stage == 0 and self._sparse_first and link.sparse(train)
         if (link.slip_in(train) if first else link.admit(train)) and link.rate > 0.0:
             self._schedule(train, link, way)
 
     def _schedule(self, train: Train, link: Link, way: Way | None) -> None:
         """The train will leave its link at a known time: when is it at the next one, or where it goes to?"""
-        frame = train.frame
-        assert frame is not None
         if way is None:
             delay = 0.0
         elif way.loss > 0.0 and way.loses():
             return
         else:
-            delay = way.delay(train.finish, frame[22:30])
+            delay = way.delay(train)
         self._count += 1
         following = train.stage + 1
         last = train.finish + delay
@@ -333,10 +333,9 @@ def _acknowledges(frame: bytes) -> bool:
     return frame[tcp + 13] == _ACK and size == header + (frame[tcp + 12] >> 4) * 4
 
 
-def _flow(frame: bytes) -> int:
-    """A number for the connection that a packet belongs to, the same for all of its packets."""
-    begin = _HEADER + (frame[_HEADER] & 0xF) * 4
-    return hash(int.from_bytes(frame[begin : begin + 4], "big") * 2654435761 >> 7)
+def _number(flow: bytes) -> int:
+    """A number for a connection, by its ports."""
+    return hash(int.from_bytes(flow[8:], "big") * 2654435761 >> 7)
 
 
 def say(answer: dict[str, Any]) -> None:

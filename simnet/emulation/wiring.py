@@ -4,7 +4,7 @@ Rates here are those of the wire: the simulator's capacities are what of a link 
 `efficiency`), and here real headers take the rest.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import pairwise
@@ -22,9 +22,28 @@ _FLOWS = 16
 """Among how many numbers of flows routes are looked for, where equal ones are chosen per flow."""
 _MOST_CHANGES = 200_000
 _LEAST_WINDOW, _LARGEST_WINDOW = 128 * 1024, 4 * 1024 * 1024
+_LONGEST_ADDED = 3e-3
+"""Seconds that trains may become longer than the millisecond that Linux makes them."""
+_LARGEST_TRAIN = 65_536
+_OWN_ROUND_TRIP = 200
+"""Microseconds of a round trip over links without latency: what a kernel and the fabric take at least."""
+_MOST_SHIFT = 31
 Hop = tuple[str, str]
 Routes = list[list[list[list[tuple[int, int]]]]]
 """Per source and target (indices of hosts) the alternatives, each a list of (link, way or -1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What the kernel of a host is told about its routes."""
+
+    window: int
+    """The bytes that a connection may have in flight: four times what the host's longest route holds.
+
+    Twice would do for a full pipe; the rest is the kernel's bookkeeping, which counts as well.
+    """
+    train_shift: int
+    """`net.ipv4.tcp_tso_rtt_log`, as :func:`train_shift` chooses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,27 +131,25 @@ class Wiring:
             stages.append((resources[-1], self.ways[a, b]))
         return stages
 
-    def windows(self, changes: Sequence[tuple[float, str, Any, Any]] = ()) -> dict[str, int]:
-        """The bytes that connections of each host may have in flight: four times what its longest route
-        holds.
-
-        Twice would do for a full pipe; the rest is the kernel's bookkeeping, which counts as well.
-        """
+    def sending(self, changes: Sequence[tuple[float, str, Any, Any]] = ()) -> dict[str, Sending]:
+        """How each host is to send: windows for its routes as large as they become by `changes`, trains for
+        its routes as small as they become."""
         rates = [self.rate(resource) for resource in range(len(self.efficiencies))]
         latencies = [self.latency(way) for way in self.ways]
+        greatest = {"rate": list(rates), "latency": list(latencies)}
+        least = {"rate": rates, "latency": latencies}
         for _, kind, which, value in changes:
-            if kind in ("rate", "latency"):
-                greatest = rates if kind == "rate" else latencies
-                greatest[which] = max(greatest[which], value)
-        windows = {}
+            if kind in greatest:
+                greatest[kind][which] = max(greatest[kind][which], value)
+                if value > 0.0:
+                    least[kind][which] = min(least[kind][which], value)
+        found = {}
         for source, row in zip(self.hosts, self.routes(), strict=True):
-            most = 0.0
-            for stages, *_ in row:
-                if stages:
-                    seconds = sum(latencies[way] for _, way in stages if way >= 0)
-                    most = max(most, 2 * seconds * min(rates[link] for link, _ in stages))
-            windows[source] = int(min(max(4 * most, _LEAST_WINDOW), _LARGEST_WINDOW))
-        return windows
+            routes = [stages for stages, *_ in row if stages]
+            most = max((rate * trip for rate, trip in _rates_and_trips(routes, greatest)), default=0.0)
+            window = int(min(max(4 * most, _LEAST_WINDOW), _LARGEST_WINDOW))
+            found[source] = Sending(window, train_shift(_rates_and_trips(routes, least)))
+        return found
 
     def changes(self, horizon: float) -> list[tuple[float, str, Any, Any]]:
         """What changes from time 0 on, in order: `(time, "rate", link, bytes per second)`,
@@ -176,6 +193,41 @@ def wiring_of(topology: "Topology", hosts: Sequence[str]) -> Wiring:
                 efficiencies[resource] = edge["config"].efficiency
     ways = {way: index for index, way in enumerate(graph.edges)}
     return Wiring(topology, tuple(hosts), ways, efficiencies)
+
+
+def train_shift(routes: Iterable[tuple[float, float]]) -> int:
+    """The `tcp_tso_rtt_log` of a host with routes of these bytes per second and round trips in seconds.
+
+    Linux makes the trains of a paced sender a millisecond long, a thousand a second whatever the rate, and
+    adds `64 kB >> (round trip in microseconds >> tcp_tso_rtt_log)` (`tcp_tso_autosize`, since 5.18). Every
+    train costs the fabric the same. So this is the largest number that adds 3 ms at most on each route; a
+    small one adds nothing. Routes with longer round trips get shorter trains.
+
+    Without latency the round trip is this machine's, here taken as 200 us; where it is longer trains are
+    shorter, down to the millisecond.
+    """
+    known = [(rate, max(round(1e6 * trip), _OWN_ROUND_TRIP)) for rate, trip in routes]
+
+    def fits(shift: int) -> bool:
+        return all(
+            _LARGEST_TRAIN >> (microseconds >> shift) <= _LONGEST_ADDED * rate for rate, microseconds in known
+        )
+
+    return max((shift for shift in range(_MOST_SHIFT + 1) if known and fits(shift)), default=0)
+
+
+def _rates_and_trips(
+    routes: Sequence[list[tuple[int, int]]], values: Mapping[str, Sequence[float]]
+) -> list[tuple[float, float]]:
+    """Per route the rate of its slowest link and the seconds there and back."""
+    rates, latencies = values["rate"], values["latency"]
+    return [
+        (
+            min(rates[link] for link, _ in stages),
+            2 * sum(latencies[way] for _, way in stages if way >= 0),
+        )
+        for stages in routes
+    ]
 
 
 def trains(wiring: Wiring, options: DriverOptions) -> bool:

@@ -1,6 +1,7 @@
 """The fabric against closed forms: rates, delays, several hops, loss, jitter, queues."""
 
 from math import sqrt
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -8,6 +9,8 @@ from emulated_networks import CI, PAYLOAD, echoes, line, network, on, rate, rece
 
 from simnet.emulation.driver import DriverOptions
 from simnet.emulation.fabric import FabricDriver
+from simnet.emulation.namespaces import inside
+from simnet.emulation.wiring import wiring_of
 
 pytestmark = pytest.mark.usefixtures("fabric_machine")
 
@@ -23,6 +26,19 @@ def test_a_transfer_goes_at_the_links_rate_less_headers() -> None:
     # What the link says it carried is the payload with its headers and nothing else.
     assert stats.link_bytes["n0->hub"] == pytest.approx(8_000_000 / PAYLOAD, rel=0.01)
     assert stats.queue_drops == stats.other_drops == stats.lost == 0
+
+
+def test_hosts_are_told_how_long_trains_may_be() -> None:
+    topology = star(2, "50 Mbps")
+    sending = wiring_of(topology, topology.workers).sending()
+    with FabricDriver() as driver:
+        driver.up(topology)
+        for host in driver.hosts.values():
+            with inside(host.pid):
+                file = Path("/proc/sys/net/ipv4/tcp_tso_rtt_log")
+                if not file.exists():
+                    pytest.skip("this kernel has no tcp_tso_rtt_log")
+                assert int(file.read_text()) == sending[host.name].train_shift
 
 
 def test_efficiency_is_left_to_real_headers() -> None:

@@ -10,7 +10,7 @@ from simnet.emulation.addresses import address_range, resolvers
 from simnet.emulation.driver import DriverOptions, EmulationError
 from simnet.emulation.lateness import Lateness
 from simnet.emulation.shaping import is_tree
-from simnet.emulation.wiring import trains, wiring_of
+from simnet.emulation.wiring import train_shift, trains, wiring_of
 
 
 def test_routes_are_the_topologys() -> None:
@@ -55,10 +55,56 @@ def test_a_wave_is_followed_to_the_horizon() -> None:
 
 def test_windows_hold_the_longest_route_and_no_queue_of_seconds() -> None:
     topology = star(3, "100 Mbps", "20 ms")
-    windows = wiring_of(topology, topology.workers).windows()
-    assert windows == dict.fromkeys(topology.workers, 4 * int(12.5e6 * 0.080))
+    sending = wiring_of(topology, topology.workers).sending()
+    assert {host: one.window for host, one in sending.items()} == dict.fromkeys(
+        topology.workers, 4 * int(12.5e6 * 0.080)
+    )
     slow = star(3, "1 Mbps", "1 ms")
-    assert set(wiring_of(slow, slow.workers).windows().values()) == {128 * 1024}
+    assert {one.window for one in wiring_of(slow, slow.workers).sending().values()} == {128 * 1024}
+
+
+def added(shift: int, rate: float, round_trip: float) -> float:
+    """Seconds by which Linux makes trains longer than a millisecond (`tcp_tso_autosize`)."""
+    exponent = round(1e6 * round_trip) >> shift
+    return (65_536 >> exponent) / rate if exponent < 32 else 0.0
+
+
+@given(st.floats(1e5, 1e9), st.floats(3e-4, 0.5))
+def test_trains_become_as_long_as_they_may(rate: float, round_trip: float) -> None:
+    shift = train_shift([(rate, round_trip)])
+    assert 0 <= shift < 32
+    assert added(shift, rate, round_trip) <= 3e-3
+    assert shift == 31 or added(shift + 1, rate, round_trip) > 3e-3
+
+
+def test_a_number_as_worked_out_by_hand() -> None:
+    """50 Mbit/s: 18.75 kB at most, so 64 kB >> 2, and 20,000 us >> 13 is 2."""
+    assert train_shift([(6.25e6, 0.020)]) == 13
+    assert added(13, 6.25e6, 0.020) == pytest.approx(16_384 / 6.25e6)
+    assert train_shift([(1e9, 0.020)]) == 31  # 64 kB take no 3 ms
+    assert added(train_shift([(1e3, 0.020)]), 1e3, 0.020) == 0  # no longer than they are
+    assert train_shift([]) == 0
+
+
+def test_without_latency_a_round_trip_is_the_machines() -> None:
+    shift = train_shift([(6.25e6, 0.0)])
+    assert shift == train_shift([(6.25e6, 200e-6)]) == 6
+    assert 0 < added(shift, 6.25e6, 400e-6) < added(shift, 6.25e6, 200e-6) <= 3e-3
+
+
+@given(st.lists(st.tuples(st.floats(1e5, 1e9), st.floats(3e-4, 0.5)), min_size=1, max_size=5))
+def test_no_route_of_a_host_gets_too_long_trains(routes: list[tuple[float, float]]) -> None:
+    assert all(added(train_shift(routes), *route) <= 3e-3 for route in routes)
+
+
+def test_trains_are_chosen_for_the_least_that_links_become() -> None:
+    topology = star(3, "50 Mbps", "5 ms")
+    wiring = wiring_of(topology, topology.workers)
+    assert {one.train_shift for one in wiring.sending().values()} == {13}
+    slower = wiring.sending([(1.0, "rate", 0, 1.25e6), (2.0, "rate", 0, 0.0), (3.0, "routes", None, [])])
+    assert {one.train_shift for one in slower.values()} == {train_shift([(1.25e6, 0.020)]), 13}
+    shorter = wiring.sending([(1.0, "latency", way, 0.001) for way in wiring.ways.values()])
+    assert {one.train_shift for one in shorter.values()} == {train_shift([(6.25e6, 0.004)])}
 
 
 @pytest.mark.parametrize(
