@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 from simnet.emulation.driver import open_driver
-from simnet.emulation.emulate import Nursery, emulate
+from simnet.emulation.emulate import emulate
 from simnet.emulation.fidelity import FidelityMonitor
+from simnet.emulation.nursery import Nursery
 from simnet.plan import plans
 from simnet.scenario import Scenario
 
@@ -85,26 +86,25 @@ class Watch(threading.Thread):
 def measure(hosts: int) -> dict[str, object]:
     """One row of the table."""
     (plan,) = plans(scenario(hosts))
+    before = available()
     began = time.monotonic()
-    with open_driver("fabric") as driver:
+    with open_driver("fabric") as driver, Nursery(driver) as nursery:
+        nursery.build(plan)
         driver.up(plan.world.topology)
         network_up = time.monotonic() - began
-        before = available()
-        with Nursery(driver) as nursery:
-            monitor = FidelityMonitor(driver, plan.world.topology)
-            monitor.begin()
-            watch = Watch(nursery.zygote.pid)
-            watch.start()
-            started = time.monotonic()
-            course = emulate(plan, nursery, "paced").course
-            watch.over.set()
-            watch.join()
-            fidelity = monitor.report()
+        monitor = FidelityMonitor(driver, plan.world.topology)
+        monitor.begin()
+        watch = Watch(nursery.zygote.pid)
+        watch.start()
+        course = emulate(plan, nursery, "paced").course
+        watch.over.set()
+        watch.join()
+        fidelity = monitor.report()
     private = list(watch.most.values())
     return {
         "hosts": hosts,
         "network up, s": round(network_up, 2),
-        "workers up, s": round(course.started - started, 2),
+        "all up, s": round(course.started - began, 2),
         "run, s": round(course.seconds, 2),
         "private MiB per worker": round(sum(private) / len(private) / MIB),
         "MiB of all per worker": round((before - watch.least_available) / hosts / MIB),

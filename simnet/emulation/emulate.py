@@ -2,29 +2,21 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor
 
-from simnet.emulation import processes
 from simnet.emulation.coordinator import Coordinator, Course
-from simnet.emulation.driver import Driver, EmulationError
-from simnet.emulation.guard import guarded
 from simnet.emulation.node import Pace
-from simnet.emulation.processes import module_environment
-from simnet.emulation.state import State
-from simnet.emulation.zygote import Birth, born_from
+from simnet.emulation.nursery import Nursery
+from simnet.emulation.zygote import Birth
 from simnet.faults.planned import planned_events
 from simnet.network import Topology
 from simnet.plan import Plan, make_engine
@@ -52,80 +44,6 @@ class Emulated:
     course: Course
 
 
-class Nursery:
-    """A zygote for the hosts of several runs, one after the other; a context manager.
-
-    Args:
-        driver: Which has its network up. None: all processes are on this machine's loopback, unshaped.
-    """
-
-    def __init__(self, driver: Driver | None) -> None:
-        self.driver = driver
-        self._folder = tempfile.TemporaryDirectory(prefix="simnet-")
-        self.folder = Path(self._folder.name)
-        """For what belongs to these runs; removed with them, also where this process is killed."""
-        argv = [sys.executable, "-m", "simnet.emulation.zygote"]
-        environment = {**module_environment(), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        self._log = (self.folder / "log").open("wb")
-        self._guard: subprocess.Popen[bytes] | None = None
-        self._state: State | None = None
-        if driver is None:
-            state, self._guard = guarded(State.new("loopback").write())
-            self._state = state.grown(folders=(str(self.folder),))
-            start = partial(processes.start, mark=state.mark)
-        else:
-            driver.own_folder(self.folder)
-            start = partial(driver.popen, None)
-        self.zygote: subprocess.Popen[bytes] = start(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment
-        )
-
-    def tell(self, line: str) -> None:
-        """Give the zygote a line."""
-        assert self.zygote.stdin is not None
-        try:
-            self.zygote.stdin.write(line.encode() + b"\n")
-            self.zygote.stdin.flush()
-        except BrokenPipeError:
-            raise EmulationError(f"the hosts' processes ended:\n{self.said}") from None
-
-    def end(self) -> None:
-        """Kill the hosts of a run that nobody wants any more."""
-        with suppress(EmulationError):
-            self.tell(json.dumps({"end": True}))
-
-    def ended(self) -> int:
-        """Wait for the hosts of a run to end; the worst of their exit statuses."""
-        assert self.zygote.stdout is not None
-        line = self.zygote.stdout.readline()
-        return int(json.loads(line)["status"]) if line else 1
-
-    @property
-    def said(self) -> str:
-        """The last lines of what the processes said, for an error."""
-        return "\n".join((self.folder / "log").read_text(errors="replace").strip().splitlines()[-12:])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self.zygote.stdin is not None
-        with suppress(BrokenPipeError):
-            self.zygote.stdin.close()
-        try:
-            self.zygote.wait(5)
-        except subprocess.TimeoutExpired:
-            self.zygote.kill()  # and with it its children
-            self.zygote.wait()
-        self._log.close()
-        self._folder.cleanup()
-        if self._state is not None:
-            self._state.forget()
-        if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
-            self._guard.wait()
-
-
 def emulate(
     plan: Plan, nursery: Nursery, pace: Pace = "real", watch: Callable[[Progress], None] | None = None
 ) -> Emulated:
@@ -149,6 +67,7 @@ async def _through(
     watch: Callable[[Progress], None] | None,
 ) -> Course:
     """Start the hosts' processes, take them through the run, and see them end."""
+    nursery.build(plan)
     stop, trained, driver = plan.scenario.stop, _trained(placed), nursery.driver
     addresses: dict[str, tuple[str, int | None]] = {}
     for host in dict.fromkeys(one.host for one in placed):
@@ -169,8 +88,7 @@ async def _through(
     )
     control = folder / "control"
     await coordinator.serve(control)
-    text, plugins = born_from(plan, folder)
-    nursery.tell(Birth(text, plugins, str(control), str(folder), pace, addresses).to_json())
+    nursery.tell(Birth(str(control), str(folder), pace, addresses).to_json())
 
     async def watch_processes() -> None:
         coordinator.processes_ended(await asyncio.to_thread(nursery.ended))

@@ -162,16 +162,12 @@ class HostRun:
     # -- the loop -------------------------------------------------------------------------------------
 
     async def warm_up(self) -> None:
-        """Compute something whose result nobody gets: the first computation of a process takes far longer
-        than all others, since torch prepares itself. Nothing that counts is changed by it."""
-        engine, workers = self.engine, self.members.get("worker", ())
+        """Compute something in the thread that will: see :func:`warm_up`."""
+        workers = self.members.get("worker", ())
         ranks = [rank for rank, name in enumerate(workers) if self.hosts[name] == self._host]
-        if not engine.has_values or not ranks:
-            return
-        start = engine.initial_params
-        engine.submit_train(ranks[0], start, engine.init_state(start), 1, 0)
-        engine.submit_gradient(ranks[0], start, 0)
-        await asyncio.get_running_loop().run_in_executor(self._device, engine.run, engine.take())
+        if ranks:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._device, warm_up, self.engine, ranks[0])
 
     async def run(self, over: asyncio.Event) -> None:
         """Run this host's nodes until the driver says that the run is over."""
@@ -441,6 +437,16 @@ class HostRun:
 
     def _loop_time(self, moment: float) -> float:
         return asyncio.get_running_loop().time() + moment - self.env.real_now
+
+
+def warm_up(engine: Engine | TimingEngine, worker: int) -> None:
+    """Compute something whose result nobody gets: the first computation of a process takes far longer than
+    all others, since torch prepares itself. Nothing that counts is changed by it."""
+    if engine.has_values:
+        start = engine.initial_params
+        engine.submit_train(worker, start, engine.init_state(start), 1, 0)
+        engine.submit_gradient(worker, start, 0)
+        engine.flush()
 
 
 def _fire(event: simpy.Event) -> None:

@@ -9,7 +9,8 @@ import pytest
 from emulated_networks import CI
 
 from simnet.emulation.driver import open_driver
-from simnet.emulation.emulate import Emulated, Nursery, emulate
+from simnet.emulation.emulate import Emulated, emulate
+from simnet.emulation.nursery import Nursery
 from simnet.plan import Plan, make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
