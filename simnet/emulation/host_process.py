@@ -13,8 +13,6 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from simnet.compute import Engine, TimingEngine
 from simnet.emulation.clock import RealTimeClock
 from simnet.emulation.connections import Address, Connections
@@ -187,12 +185,7 @@ def _write(folder: Path, run: HostRun, recorder: Recorder) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in recorder.files().items():
         (folder / name).write_bytes(content)
-    kept = run.snapshots
-    told = [[one.moment, one.index, one.node, one.steps] for one in kept]
-    (folder / "snapshots.json").write_text(json.dumps(told))
-    if run.engine.has_values:
-        tensors = {str(number): one.params.cpu().clone() for number, one in enumerate(kept)}
-        save_file(tensors, folder / "snapshots.safetensors")
+    run.snapshots.write(folder, with_values=run.engine.has_values)
 
 
 def _plain(error: BaseException) -> str:
