@@ -3,19 +3,21 @@
 import asyncio
 import json
 import tempfile
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor
 
 from simnet.emulation.coordinator import Coordinator, Course
 from simnet.emulation.node import Pace
 from simnet.emulation.nursery import Nursery
+from simnet.emulation.rows import read_rows
 from simnet.emulation.zygote import Birth
 from simnet.faults.planned import planned_events
 from simnet.network import Topology
@@ -134,7 +136,9 @@ def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Pa
     """One outcome and one set of tables of what the hosts wrote."""
     recorder = Recorder()
     folders = [folder / host.replace("/", "_") for host in course.hosts]
-    _merge_tables(recorder, folders)
+    rows = read_rows(sorted(folder.glob("*/rows-*.jsonl")))
+    transfers = sorted(rows["transfer"], key=lambda row: (row[-1], row[1], row[2]))
+    _record(recorder, rows, transfers)
     counts: Counter[str] = Counter()
     for told in course.hosts.values():
         counts.update(told["counts"])
@@ -148,7 +152,7 @@ def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Pa
         recorder.fault(*row)
     trained = _trained(placed)
     busy = sum(told["busy"].get(name, 0.0) for told in course.hosts.values() for name in trained)
-    final = _evaluate(plan, placed, course, folders, recorder, course.bytes_sent)
+    final = _evaluate(plan, placed, course, folders, recorder, transfers)
     seconds = course.seconds
     outcome = Outcome(
         virtual_seconds=seconds,
@@ -169,25 +173,14 @@ def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Pa
     return Emulated(outcome, recorder, course)
 
 
-def _merge_tables(recorder: Recorder, folders: list[Path]) -> None:
-    for row in _rows(folders, "metrics", ["time"]):
-        recorder.metric(row["time"], row["node"], row["step"], row["name"], row["value"])
-    for number, row in enumerate(_rows(folders, "transfers", ["delivered", "source", "target"])):
-        sizes = row["raw_bytes"], row["bytes"]
-        times = row["start"], None, row["delivered"]
-        recorder.transfer(number, row["kind"], row["source"], row["target"], *sizes, *times, row["status"])
-    for row in _rows(folders, "spans", ["start"]):
-        recorder.span(row["node"], row["kind"], row["name"], row["start"], row["end"])
-
-
-def _rows(folders: list[Path], name: str, order: list[str]) -> list[dict[Any, Any]]:
-    return _tables(folders, name).sort_values(order, kind="stable").to_dict("records")
-
-
-def _tables(folders: list[Path], name: str) -> pd.DataFrame:
-    frames = [pd.read_parquet(folder / f"{name}.parquet") for folder in folders]
-    filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else frames[0]
+def _record(recorder: Recorder, rows: dict[str, list[list[Any]]], transfers: list[list[Any]]) -> None:
+    """Everybody's rows, in the order of time."""
+    for row in sorted(rows["metric"], key=lambda row: row[0]):
+        recorder.metric(*row)
+    for number, (*what, start, delivered) in enumerate(transfers):
+        recorder.transfer(number, *what, start, None, delivered, "delivered")
+    for row in sorted(rows["span"], key=lambda row: row[3]):
+        recorder.span(*row)
 
 
 @dataclass
@@ -231,7 +224,7 @@ def _evaluate(
     course: Course,
     folders: list[Path],
     recorder: Recorder,
-    bytes_sent: float,
+    transfers: list[list[Any]],
 ) -> dict[str, float]:
     """Evaluate the models that the hosts kept, after the fact: evaluation took nobody's time.
 
@@ -263,9 +256,8 @@ def _evaluate(
     evaluation = Evaluation(
         engine, recorder, plan.scenario.evaluate, local, evaluated, stepping=len(_trained(placed))
     )
-    arrivals = _tables(folders, "transfers").sort_values("delivered")
-    sent_by = arrivals["delivered"].to_numpy()
-    total_by = arrivals["bytes"].cumsum().to_numpy()
+    sent_by = [row[-1] for row in transfers]
+    total_by = list(accumulate(row[4] for row in transfers))
     shots: dict[int, list[tuple[float, str, int, Tensor]]] = {}
     for folder in folders:
         tensors = load_file(folder / "snapshots.safetensors")
@@ -282,9 +274,9 @@ def _evaluate(
             nodes[node].steps, nodes[node].params = steps, params
         steps = sum(nodes[name].steps for name in _trained(placed))
         if index == 0:
-            evaluation.finish(moment, course.steps, bytes_sent)
+            evaluation.finish(moment, course.steps, course.bytes_sent)
         else:
-            before = int(sent_by.searchsorted(moment, side="right"))
-            evaluation.stage(moment, steps, float(total_by[before - 1]) if before else 0.0)
+            before = bisect_right(sent_by, moment)
+            evaluation.stage(moment, steps, total_by[before - 1] if before else 0.0)
         last = moment
     return evaluation.latest

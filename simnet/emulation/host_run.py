@@ -19,9 +19,9 @@ from simnet.emulation.connections import Connections
 from simnet.emulation.frames import Arrival, pack
 from simnet.emulation.node import EmulatedNode, EmulatedStage, Pace
 from simnet.emulation.peers import HostFailures, HostViews
+from simnet.emulation.rows import Rows
 from simnet.emulation.snapshots import Snapshots
 from simnet.emulation.step_budget import StepBudget
-from simnet.results import Recorder
 from simnet.runtime.adversary import Adversary
 from simnet.runtime.byzantine_node import seen_by_its_method
 from simnet.runtime.collectives import Collectives, SteppedRings
@@ -54,7 +54,7 @@ class HostRun:
         world: The scenario and what was built from it.
         method: What runs.
         engine: Does the work of this host's nodes.
-        recorder: Of this host alone.
+        rows: What this host records.
         clock: Real time.
         wire: Connections to the other hosts.
         placed: Where every node of the run is.
@@ -70,7 +70,7 @@ class HostRun:
         world: World,
         method: Method,
         engine: Engine | TimingEngine,
-        recorder: Recorder,
+        rows: Rows,
         clock: RealTimeClock,
         wire: Connections,
         placed: tuple[Placed, ...],
@@ -86,7 +86,7 @@ class HostRun:
         self.cost = world.cost
         self.pipeline = world.pipeline
         self.engine = engine
-        self.recorder = recorder
+        self.recorder = rows
         self.env = clock
         self.pace = pace
         self.layers = (
@@ -342,16 +342,13 @@ class HostRun:
             self.bytes_received += message.bytes
             now = self.env.now
             self.recorder.transfer(
-                self.frames_received,
                 kind_of(message.tag),
                 self.hosts[message.sender],
                 self._host,
                 arrival.bytes,
                 message.bytes,
                 min(message.sent_at, now),
-                None,
                 now,
-                "delivered",
             )
             self.active_until_now()
             self.nodes[arrival.to].deliver(message)
