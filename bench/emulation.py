@@ -2,8 +2,10 @@
 
     sudo python bench/emulation.py [HOSTS ...]
 
-Each size is one run of a few steps over the fabric, whose processes are counted while they train: private
-memory is what a worker takes for itself (`Private_Dirty` and `Private_Clean` of its smaps).
+Each size is one run of a few steps over the fabric. All is up once every worker is connected to all others
+and has computed once; the network's share of that goes on beside the workers'. Processes are counted while
+they train: private memory is what a worker takes for itself (`Private_Dirty` and `Private_Clean` of its
+smaps), memory of all is what the machine has less than before, network and fabric among it.
 """
 
 import json

@@ -177,8 +177,8 @@ def _record(recorder: Recorder, rows: dict[str, list[list[Any]]], transfers: lis
     """Everybody's rows, in the order of time."""
     for row in sorted(rows["metric"], key=lambda row: row[0]):
         recorder.metric(*row)
-    for number, (*what, start, delivered) in enumerate(transfers):
-        recorder.transfer(number, *what, start, None, delivered, "delivered")
+    for number, (kind, source, target, raw, charged, start, delivered) in enumerate(transfers):
+        recorder.transfer(number, kind, source, target, raw, charged, start, None, delivered, "delivered")
     for row in sorted(rows["span"], key=lambda row: row[3]):
         recorder.span(*row)
 

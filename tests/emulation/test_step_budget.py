@@ -25,7 +25,7 @@ def test_a_shared_budget_is_a_mean(counts: list[int], limit: int, told: int) -> 
     assert budget.own == counts[0]
     assert budget.allows(names[0], counts[0]) == budget.allows("server", 0) == (mean < limit)
     assert budget.left("server", 0) == max(0, ceil(limit - mean))
-    assert budget.left(names[0], counts[0]) == max(0, ceil(limit - min(mean, counts[0])))
+    assert budget.left(names[0], counts[0]) == max(0, ceil(limit - min(mean, Fraction(counts[0]))))
 
 
 @given(COUNTS, st.integers(1, 40))
