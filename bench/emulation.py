@@ -2,8 +2,10 @@
 
     sudo python bench/emulation.py [HOSTS ...]
 
-Each size is one run of a few steps over the fabric, whose processes are counted while they train: private
-memory is what a worker takes for itself (`Private_Dirty` and `Private_Clean` of its smaps).
+Each size is one run of a few steps over the fabric. All is up once every worker is connected to all others
+and has computed once; the network's share of that goes on beside the workers'. Processes are counted while
+they train: private memory is what a worker takes for itself (`Private_Dirty` and `Private_Clean` of its
+smaps), memory of all is what the machine has less than before, network and fabric among it.
 """
 
 import json
@@ -13,8 +15,9 @@ import time
 from pathlib import Path
 
 from simnet.emulation.driver import open_driver
-from simnet.emulation.emulate import Nursery, emulate
+from simnet.emulation.emulate import emulate
 from simnet.emulation.fidelity import FidelityMonitor
+from simnet.emulation.nursery import Nursery
 from simnet.plan import plans
 from simnet.scenario import Scenario
 
@@ -85,26 +88,25 @@ class Watch(threading.Thread):
 def measure(hosts: int) -> dict[str, object]:
     """One row of the table."""
     (plan,) = plans(scenario(hosts))
+    before = available()
     began = time.monotonic()
-    with open_driver("fabric") as driver:
+    with open_driver("fabric") as driver, Nursery(driver) as nursery:
+        nursery.build(plan)
         driver.up(plan.world.topology)
         network_up = time.monotonic() - began
-        before = available()
-        with Nursery(driver) as nursery:
-            monitor = FidelityMonitor(driver, plan.world.topology)
-            monitor.begin()
-            watch = Watch(nursery.zygote.pid)
-            watch.start()
-            started = time.monotonic()
-            course = emulate(plan, nursery, "paced").course
-            watch.over.set()
-            watch.join()
-            fidelity = monitor.report()
+        monitor = FidelityMonitor(driver, plan.world.topology)
+        monitor.begin()
+        watch = Watch(nursery.zygote.pid)
+        watch.start()
+        course = emulate(plan, nursery, "paced").course
+        watch.over.set()
+        watch.join()
+        fidelity = monitor.report()
     private = list(watch.most.values())
     return {
         "hosts": hosts,
         "network up, s": round(network_up, 2),
-        "workers up, s": round(course.started - started, 2),
+        "all up, s": round(course.started - began, 2),
         "run, s": round(course.seconds, 2),
         "private MiB per worker": round(sum(private) / len(private) / MIB),
         "MiB of all per worker": round((before - watch.least_available) / hosts / MIB),

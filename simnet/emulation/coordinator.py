@@ -7,13 +7,14 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from simnet.emulation.driver import EmulationError
 from simnet.emulation.meetings import Meetings, Report
+from simnet.emulation.standings import Host, Standings
 from simnet.faults.churn import Churn, Switch
 from simnet.runtime.placement import Placed, members_by_role
 from simnet.runtime.world import Progress
@@ -21,36 +22,10 @@ from simnet.scenario import StopConfig
 
 START_SECONDS = 0.2
 """So long after the last host is ready the run begins: by then all have been told."""
-REST_SECONDS = 1.0
-"""After a crash frames are missing, so that nothing can be told from how many have arrived: all is over when
-nobody has done anything for so long."""
 CAUSE_SECONDS = 0.4
 """A host's error is told so much later: if another process has ended, that is what it comes of."""
 PATIENCE_SECONDS = 60.0
 """How long hosts may take to be ready, or to write down what happened."""
-
-
-class EmulatedDeadlock(EmulationError):
-    """Nothing can happen any more, yet some coroutine waits; the message says which node waits for what."""
-
-
-@dataclass
-class _Host:
-    """A host's process, as the driver knows it."""
-
-    name: str
-    writer: asyncio.StreamWriter
-    port: int
-    pid: int
-    connected: bool = False
-    started: bool = False
-    standing: dict[str, Any] = field(default_factory=dict)
-    finished: dict[str, Any] | None = None
-    waiting: list[str] | None = None
-
-    def tell(self, **news: Any) -> None:
-        if not self.writer.is_closing():
-            self.writer.write(json.dumps(news).encode() + b"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +91,7 @@ class Coordinator:
     ) -> None:
         self._addresses = addresses
         self._stop = stop
-        self._budget = inf if budget is None else budget
+        self._standings = Standings(stop, inf if budget is None else budget)
         self._workers = workers
         self._sending = sending
         self._churn = churn
@@ -128,13 +103,11 @@ class Coordinator:
         for one in placed:
             self._nodes.setdefault(one.host, []).append(one.name)
         self._host_of = {one.name: one.host for one in placed}
-        self._hosts: dict[str, _Host] = {}
+        self._hosts = self._standings.hosts  # those that are up
         self._incarnations = dict.fromkeys(addresses, 0)
         self._down: dict[str, set[int]] = {}  # hosts that were killed, and why
-        self._before: dict[str, dict[str, Any]] = {}  # the standings of processes that were killed
         self._joining: dict[str, set[str]] = {}  # hosts that came back, and who has yet to connect to them
         self._changed = asyncio.Event()
-        self._rested_since = inf
         self._failure: str | None = None
         self._started = inf
         self._steps_told = 0
@@ -184,18 +157,18 @@ class Coordinator:
         if churning is not None:
             churning.cancel()
         most = inf if self._stop.time is None else self._stop.time
-        ended = min(self._seconds(), most) if self._is_over() else most
+        ended = min(self._standings.seconds, most) if self._is_over() else most
         self._finished = True
-        for host in self._up():
+        for host in self._standings.up():
             host.tell(stop=ended)
         await self._until(
-            lambda: all(host.finished is not None for host in self._up()),
+            lambda: all(host.finished is not None for host in self._standings.up()),
             "to write down what happened",
             PATIENCE_SECONDS,
         )
-        counted = {host.name: host.finished for host in self._up() if host.finished is not None}
-        sent = self._total("bytes")
-        return Course(self._started, ended, self._steps(), sent, counted, self._faults, self._aborted)
+        counted = {host.name: host.finished for host in self._standings.up() if host.finished is not None}
+        sent = self._standings.total("bytes")
+        return Course(self._started, ended, self._standings.steps, sent, counted, self._faults, self._aborted)
 
     # -- churn ----------------------------------------------------------------------------------------
 
@@ -236,14 +209,14 @@ class Coordinator:
         self._joining.pop(name, None)
         for other in list(self._joining):
             self._joined(other, name)
-        self._before[name] = host.standing
+        self._standings.killed[name] = host.standing
         for node in self._nodes[name]:
             self._faults.append(Fault(self._now, node, "down", cause))
             self._meetings.down(node)
 
     def _start_again(self, name: str, cause: str) -> None:
         self._incarnations[name] += 1
-        stood = self._before[name].get("nodes", {})
+        stood = self._standings.killed[name].get("nodes", {})
         past = {
             node: [self._incarnations[name], *(stood[node][3:] if node in stood else (0, 0))]
             for node in self._nodes[name]
@@ -253,9 +226,9 @@ class Coordinator:
             self._faults.append(Fault(self._now, node, "up", cause))
             self._meetings.up(node)
 
-    def _is_back(self, host: _Host) -> None:
+    def _is_back(self, host: Host) -> None:
         """A host that was killed has connected to the others: they connect to it, and then it begins."""
-        others = [other for other in self._up() if other is not host]
+        others = [other for other in self._standings.up() if other is not host]
         self._joining[host.name] = {other.name for other in others}
         for other in others:
             other.tell(back={host.name: self._address(other, host)})
@@ -279,10 +252,10 @@ class Coordinator:
 
     # -- what hosts say -------------------------------------------------------------------------------
 
-    def _peers_of(self, host: _Host) -> dict[str, Any]:
+    def _peers_of(self, host: Host) -> dict[str, Any]:
         return {other.name: self._address(host, other) for other in self._hosts.values() if other is not host}
 
-    def _address(self, host: _Host, other: _Host) -> tuple[str, int, int | None, int | None]:
+    def _address(self, host: Host, other: Host) -> tuple[str, int, int | None, int | None]:
         return self._addresses[other.name], other.port, *self._sending(host.name, other.name)
 
     def _tell_node(self, node: str, news: dict[str, Any]) -> None:
@@ -295,14 +268,14 @@ class Coordinator:
             await self._hear(reader, writer)
 
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host: _Host | None = None
+        host: Host | None = None
         with suppress(ConnectionError):
             while line := await reader.readline():
                 news = json.loads(line)
                 if "host" in news:
                     name = news["host"]
-                    host = self._hosts[name] = _Host(name, writer, news["port"], news["pid"])
-                    if name in self._before:
+                    host = self._hosts[name] = Host(name, writer, news["port"], news["pid"])
+                    if name in self._standings.killed:
                         host.tell(peers=self._peers_of(host), clock=self._started)
                 assert host is not None, "a host says its name first"
                 if self._hosts.get(host.name) is host:
@@ -312,10 +285,10 @@ class Coordinator:
             await asyncio.sleep(CAUSE_SECONDS / 2)  # its last words come by another way
             self.failed(f"the process of {host.name} ended before the run did:\n{self._said()}")
 
-    def _heard(self, host: _Host, news: dict[str, Any]) -> None:
+    def _heard(self, host: Host, news: dict[str, Any]) -> None:
         if "connected" in news:
             host.connected = True
-            if host.name in self._before:
+            if host.name in self._standings.killed:
                 self._is_back(host)
         if "error" in news:
             why = f"{host.name}: {news['error']}\n{news['trace']}"
@@ -358,77 +331,29 @@ class Coordinator:
                     f"waited {seconds:g} s in vain for hosts {what}"
                     + (f": nothing was heard of {', '.join(silent)}" if silent else "")
                 )
-            wait = min(left, max(0.01, self._rested_since + REST_SECONDS - loop.time()))
+            wait = min(left, max(0.01, self._standings.rest_ends - loop.time()))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), None if wait == inf else wait)
 
     # -- whether all is over --------------------------------------------------------------------------
 
-    def _up(self) -> list[_Host]:
-        return list(self._hosts.values())
-
-    def _total(self, what: str) -> float:
-        """Over all hosts; of those that are down or have only just come back, as of when they were killed."""
-        standings = self._before | {host.name: host.standing for host in self._up() if host.standing}
-        return sum(float(standing.get(what, 0.0)) for standing in standings.values())
-
-    def _steps(self) -> int:
-        return int(self._total("steps"))
-
-    def _seconds(self) -> float:
-        return max((host.standing.get("active", 0.0) for host in self._up()), default=0.0)
-
     def _over(self) -> bool:
-        steps = self._steps()
+        steps = self._standings.steps
         if steps != self._steps_told:
             self._steps_told = steps
-            for host in self._up():
+            for host in self._standings.up():
                 host.tell(steps=steps)
         if self._watch is not None:
-            self._watch(Progress(self._now, steps / self._workers, steps, self._total("bytes"), inf))
+            self._watch(
+                Progress(self._now, steps / self._workers, steps, self._standings.total("bytes"), inf)
+            )
         return self._is_over()
 
     def _is_over(self) -> bool:
-        """Whether nothing can happen any more, or enough bytes were sent. Raises for a deadlock."""
-        if self._aborted:
-            return True
-        standings = [host.standing for host in self._up()]
-        if not all(standings) or not all(host.started for host in self._up()):
-            return False
-        if self._stop.bytes is not None and self._total("bytes") >= self._stop.bytes:
-            return True
-        if not self._at_rest(standings):
-            return False
-        if self._steps() >= self._budget:
-            return True
-        if self._switching or self._steps_told != self._steps():
-            return False
-        return all(one["done"] for one in standings) or self._deadlocked()
-
-    def _at_rest(self, standings: list[dict[str, Any]]) -> bool:
-        """Whether no host computes or has a timer, and no frame is under way."""
-        now = asyncio.get_running_loop().time()
-        if not all(one["idle"] for one in standings):
-            self._rested_since = inf
-            return False
-        if not self._before:
-            return sum(one["sent"] for one in standings) == sum(one["received"] for one in standings)
-        self._rested_since = min(self._rested_since, now)
-        return now >= self._rested_since + REST_SECONDS
-
-    def _deadlocked(self) -> bool:
-        """Ask everybody what they wait for; once all have answered and nothing has changed, that is it."""
-        hosts = self._up()
-        if any(host.waiting is None for host in hosts):
-            for host in hosts:
-                host.tell(who=True)
-            return False
-        lines = [f"  {line}" for host in hosts for line in host.waiting or ()]
-        lines += [f"  {node} is down" for name in self._down for node in self._nodes.get(name, ())]
-        raise EmulatedDeadlock(
-            f"nothing can happen after {self._seconds():.6g} s, but nodes have not finished:\n"
-            + "\n".join(lines)
-        )
+        """Whether nothing can happen any more, or it is enough. Raises for a deadlock."""
+        down = {name: self._nodes.get(name, []) for name in self._down}
+        changing = self._switching or self._steps_told != self._standings.steps
+        return bool(self._aborted) or self._standings.over(down, changing=changing)
 
 
 def _report(standing: Sequence[int]) -> Report:

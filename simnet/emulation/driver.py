@@ -139,6 +139,11 @@ class Driver(ABC):
         """As :meth:`up` gave them; empty before."""
 
     @abstractmethod
+    def begin(self) -> None:
+        """Write down that there is an emulation: from now on :meth:`popen` can start processes that are on
+        no host. :meth:`up` does it where nobody has."""
+
+    @abstractmethod
     def up(self, topology: "Topology", hosts: Iterable[str] | None = None) -> Mapping[str, EmulatedHost]:
         """Build the network of `topology`: its links, routes and rates as the simulator has them.
 

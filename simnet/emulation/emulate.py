@@ -2,29 +2,23 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 import tempfile
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor
 
-from simnet.emulation import processes
 from simnet.emulation.coordinator import Coordinator, Course
-from simnet.emulation.driver import Driver, EmulationError
-from simnet.emulation.guard import guarded
 from simnet.emulation.node import Pace
-from simnet.emulation.processes import module_environment
-from simnet.emulation.state import State
-from simnet.emulation.zygote import Birth, born_from
+from simnet.emulation.nursery import Nursery
+from simnet.emulation.rows import read_rows
+from simnet.emulation.zygote import Birth
 from simnet.faults.planned import planned_events
 from simnet.network import Topology
 from simnet.plan import Plan, make_engine
@@ -52,80 +46,6 @@ class Emulated:
     course: Course
 
 
-class Nursery:
-    """A zygote for the hosts of several runs, one after the other; a context manager.
-
-    Args:
-        driver: Which has its network up. None: all processes are on this machine's loopback, unshaped.
-    """
-
-    def __init__(self, driver: Driver | None) -> None:
-        self.driver = driver
-        self._folder = tempfile.TemporaryDirectory(prefix="simnet-")
-        self.folder = Path(self._folder.name)
-        """For what belongs to these runs; removed with them, also where this process is killed."""
-        argv = [sys.executable, "-m", "simnet.emulation.zygote"]
-        environment = {**module_environment(), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        self._log = (self.folder / "log").open("wb")
-        self._guard: subprocess.Popen[bytes] | None = None
-        self._state: State | None = None
-        if driver is None:
-            state, self._guard = guarded(State.new("loopback").write())
-            self._state = state.grown(folders=(str(self.folder),))
-            start = partial(processes.start, mark=state.mark)
-        else:
-            driver.own_folder(self.folder)
-            start = partial(driver.popen, None)
-        self.zygote: subprocess.Popen[bytes] = start(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment
-        )
-
-    def tell(self, line: str) -> None:
-        """Give the zygote a line."""
-        assert self.zygote.stdin is not None
-        try:
-            self.zygote.stdin.write(line.encode() + b"\n")
-            self.zygote.stdin.flush()
-        except BrokenPipeError:
-            raise EmulationError(f"the hosts' processes ended:\n{self.said}") from None
-
-    def end(self) -> None:
-        """Kill the hosts of a run that nobody wants any more."""
-        with suppress(EmulationError):
-            self.tell(json.dumps({"end": True}))
-
-    def ended(self) -> int:
-        """Wait for the hosts of a run to end; the worst of their exit statuses."""
-        assert self.zygote.stdout is not None
-        line = self.zygote.stdout.readline()
-        return int(json.loads(line)["status"]) if line else 1
-
-    @property
-    def said(self) -> str:
-        """The last lines of what the processes said, for an error."""
-        return "\n".join((self.folder / "log").read_text(errors="replace").strip().splitlines()[-12:])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self.zygote.stdin is not None
-        with suppress(BrokenPipeError):
-            self.zygote.stdin.close()
-        try:
-            self.zygote.wait(5)
-        except subprocess.TimeoutExpired:
-            self.zygote.kill()  # and with it its children
-            self.zygote.wait()
-        self._log.close()
-        self._folder.cleanup()
-        if self._state is not None:
-            self._state.forget()
-        if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
-            self._guard.wait()
-
-
 def emulate(
     plan: Plan, nursery: Nursery, pace: Pace = "real", watch: Callable[[Progress], None] | None = None
 ) -> Emulated:
@@ -149,6 +69,7 @@ async def _through(
     watch: Callable[[Progress], None] | None,
 ) -> Course:
     """Start the hosts' processes, take them through the run, and see them end."""
+    nursery.build(plan)
     stop, trained, driver = plan.scenario.stop, _trained(placed), nursery.driver
     addresses: dict[str, tuple[str, int | None]] = {}
     for host in dict.fromkeys(one.host for one in placed):
@@ -169,8 +90,7 @@ async def _through(
     )
     control = folder / "control"
     await coordinator.serve(control)
-    text, plugins = born_from(plan, folder)
-    nursery.tell(Birth(text, plugins, str(control), str(folder), pace, addresses).to_json())
+    nursery.tell(Birth(str(control), str(folder), pace, addresses).to_json())
 
     async def watch_processes() -> None:
         coordinator.processes_ended(await asyncio.to_thread(nursery.ended))
@@ -216,7 +136,9 @@ def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Pa
     """One outcome and one set of tables of what the hosts wrote."""
     recorder = Recorder()
     folders = [folder / host.replace("/", "_") for host in course.hosts]
-    _merge_tables(recorder, folders)
+    rows = read_rows(sorted(folder.glob("*/rows-*.jsonl")))
+    transfers = sorted(rows["transfer"], key=lambda row: (row[-1], row[1], row[2]))
+    _record(recorder, rows, transfers)
     counts: Counter[str] = Counter()
     for told in course.hosts.values():
         counts.update(told["counts"])
@@ -230,7 +152,7 @@ def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Pa
         recorder.fault(*row)
     trained = _trained(placed)
     busy = sum(told["busy"].get(name, 0.0) for told in course.hosts.values() for name in trained)
-    final = _evaluate(plan, placed, course, folders, recorder, course.bytes_sent)
+    final = _evaluate(plan, placed, course, folders, recorder, transfers)
     seconds = course.seconds
     outcome = Outcome(
         virtual_seconds=seconds,
@@ -251,25 +173,14 @@ def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Pa
     return Emulated(outcome, recorder, course)
 
 
-def _merge_tables(recorder: Recorder, folders: list[Path]) -> None:
-    for row in _rows(folders, "metrics", ["time"]):
-        recorder.metric(row["time"], row["node"], row["step"], row["name"], row["value"])
-    for number, row in enumerate(_rows(folders, "transfers", ["delivered", "source", "target"])):
-        sizes = row["raw_bytes"], row["bytes"]
-        times = row["start"], None, row["delivered"]
-        recorder.transfer(number, row["kind"], row["source"], row["target"], *sizes, *times, row["status"])
-    for row in _rows(folders, "spans", ["start"]):
-        recorder.span(row["node"], row["kind"], row["name"], row["start"], row["end"])
-
-
-def _rows(folders: list[Path], name: str, order: list[str]) -> list[dict[Any, Any]]:
-    return _tables(folders, name).sort_values(order, kind="stable").to_dict("records")
-
-
-def _tables(folders: list[Path], name: str) -> pd.DataFrame:
-    frames = [pd.read_parquet(folder / f"{name}.parquet") for folder in folders]
-    filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else frames[0]
+def _record(recorder: Recorder, rows: dict[str, list[list[Any]]], transfers: list[list[Any]]) -> None:
+    """Everybody's rows, in the order of time."""
+    for row in sorted(rows["metric"], key=lambda row: row[0]):
+        recorder.metric(*row)
+    for number, (kind, source, target, raw, charged, start, delivered) in enumerate(transfers):
+        recorder.transfer(number, kind, source, target, raw, charged, start, None, delivered, "delivered")
+    for row in sorted(rows["span"], key=lambda row: row[3]):
+        recorder.span(*row)
 
 
 @dataclass
@@ -313,7 +224,7 @@ def _evaluate(
     course: Course,
     folders: list[Path],
     recorder: Recorder,
-    bytes_sent: float,
+    transfers: list[list[Any]],
 ) -> dict[str, float]:
     """Evaluate the models that the hosts kept, after the fact: evaluation took nobody's time.
 
@@ -345,9 +256,8 @@ def _evaluate(
     evaluation = Evaluation(
         engine, recorder, plan.scenario.evaluate, local, evaluated, stepping=len(_trained(placed))
     )
-    arrivals = _tables(folders, "transfers").sort_values("delivered")
-    sent_by = arrivals["delivered"].to_numpy()
-    total_by = arrivals["bytes"].cumsum().to_numpy()
+    sent_by = [row[-1] for row in transfers]
+    total_by = list(accumulate(row[4] for row in transfers))
     shots: dict[int, list[tuple[float, str, int, Tensor]]] = {}
     for folder in folders:
         tensors = load_file(folder / "snapshots.safetensors")
@@ -364,9 +274,9 @@ def _evaluate(
             nodes[node].steps, nodes[node].params = steps, params
         steps = sum(nodes[name].steps for name in _trained(placed))
         if index == 0:
-            evaluation.finish(moment, course.steps, bytes_sent)
+            evaluation.finish(moment, course.steps, course.bytes_sent)
         else:
-            before = int(sent_by.searchsorted(moment, side="right"))
-            evaluation.stage(moment, steps, float(total_by[before - 1]) if before else 0.0)
+            before = bisect_right(sent_by, moment)
+            evaluation.stage(moment, steps, total_by[before - 1] if before else 0.0)
         last = moment
     return evaluation.latest

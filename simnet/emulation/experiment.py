@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from simnet.emulation.driver import Driver, DriverName, DriverOptions, open_driver
 from simnet.emulation.emulable import check_emulable
-from simnet.emulation.emulate import Nursery, emulate
+from simnet.emulation.emulate import emulate
 from simnet.emulation.fidelity import FidelityMonitor
 from simnet.emulation.node import Pace
+from simnet.emulation.nursery import Nursery
 from simnet.experiment import Watch, files_of, manifest_of
 from simnet.plan import Plan, make_engine, plans
 from simnet.results import Run, check_writable, read_run, run_folder, write_files
@@ -79,10 +80,12 @@ def _execute(
         driver = None
         if driver_name != "loopback":
             driver = open_now.enter_context(open_driver(driver_name, options, plan.scenario.seed))
+        nursery = open_now.enter_context(Nursery(driver))
+        nursery.build(plan)
+        if driver is not None:
             driver.up(plan.world.topology)
             if before is not None:
                 before(driver)
-        nursery = open_now.enter_context(Nursery(driver))
         monitor = None if driver is None else FidelityMonitor(driver, plan.world.topology)
         if monitor is not None:
             monitor.begin()

@@ -13,14 +13,12 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from simnet.compute import Engine, TimingEngine
 from simnet.emulation.clock import RealTimeClock
 from simnet.emulation.connections import Address, Connections
 from simnet.emulation.host_run import HostRun, Past
 from simnet.emulation.node import Pace
-from simnet.results import Recorder
+from simnet.emulation.rows import FLUSH_SECONDS, Rows
 from simnet.runtime.node import Aborted
 from simnet.runtime.placement import placements
 from simnet.runtime.world import Method, World
@@ -43,6 +41,11 @@ class HostTask:
     """Where its results go."""
     past: Mapping[str, Past]
     """How far its nodes had come when its last process was killed; empty for the first."""
+
+    @property
+    def incarnation(self) -> int:
+        """How many processes of this host were there before."""
+        return max((past.incarnation for past in self.past.values()), default=0)
 
 
 class Control:
@@ -86,7 +89,9 @@ def main(task: HostTask) -> int:
 async def _main(task: HostTask) -> None:
     reader, writer = await asyncio.open_unix_connection(task.control)
     control = Control(reader, writer)
-    clock, recorder = RealTimeClock(started=inf), Recorder()
+    clock = RealTimeClock(started=inf)
+    task.folder.mkdir(parents=True, exist_ok=True)
+    rows = Rows(task.folder / f"rows-{task.incarnation}.jsonl")
     placed = placements(task.method.roles(), task.world.topology, task.world.pipeline)
     wire = Connections(
         task.host,
@@ -98,7 +103,7 @@ async def _main(task: HostTask) -> None:
         task.world,
         task.method,
         task.engine,
-        recorder,
+        rows,
         clock,
         wire,
         placed,
@@ -121,6 +126,7 @@ async def _main(task: HostTask) -> None:
         await asyncio.sleep(max(0.0, -clock.real_now))
         over = asyncio.Event()
         listening = asyncio.ensure_future(_listen(control, run, wire, over))
+        keeping = asyncio.ensure_future(_keep(rows))
         try:
             await run.run(over)
         except Aborted as aborted:
@@ -129,7 +135,9 @@ async def _main(task: HostTask) -> None:
         except Exception as error:
             control.say({"error": _plain(error), "trace": traceback.format_exc()})
         listening.cancel()
-        _write(task.folder, run, recorder)
+        keeping.cancel()
+        rows.close()
+        run.snapshots.write(task.folder, with_values=run.engine.has_values)
         control.say({"finished": _totals(run)})
         with suppress(ConnectionError):  # the driver is gone
             await writer.drain()
@@ -158,6 +166,13 @@ async def _listen(control: Control, run: HostRun, wire: Connections, over: async
         over.set()
 
 
+async def _keep(rows: Rows) -> None:
+    """Have what is recorded outlive this process."""
+    while True:
+        await asyncio.sleep(FLUSH_SECONDS)
+        rows.flush()
+
+
 async def _join(peers: Mapping[str, list[Any]], control: Control, run: HostRun, wire: Connections) -> None:
     """Connect to hosts that came back."""
     await wire.connect(_addresses(peers))
@@ -180,19 +195,6 @@ def _totals(run: HostRun) -> dict[str, Any]:
         "raw_bytes_sent": run.raw_bytes_sent,
         "worst_lateness": run.env.worst_lateness,
     }
-
-
-def _write(folder: Path, run: HostRun, recorder: Recorder) -> None:
-    """Tables and models, for the driver to put together."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in recorder.files().items():
-        (folder / name).write_bytes(content)
-    kept = run.snapshots
-    told = [[one.moment, one.index, one.node, one.steps] for one in kept]
-    (folder / "snapshots.json").write_text(json.dumps(told))
-    if run.engine.has_values:
-        tensors = {str(number): one.params.cpu().clone() for number, one in enumerate(kept)}
-        save_file(tensors, folder / "snapshots.safetensors")
 
 
 def _plain(error: BaseException) -> str:

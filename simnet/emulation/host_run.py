@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from math import ceil, inf
+from math import inf
 from typing import Any, TypeVar
 
 import simpy
-from torch import Tensor
 
 from simnet.compute import Engine, Job, TimingEngine, TrainJob
 from simnet.compute.charging import even_layers
@@ -20,7 +19,9 @@ from simnet.emulation.connections import Connections
 from simnet.emulation.frames import Arrival, pack
 from simnet.emulation.node import EmulatedNode, EmulatedStage, Pace
 from simnet.emulation.peers import HostFailures, HostViews
-from simnet.results import Recorder
+from simnet.emulation.rows import Rows
+from simnet.emulation.snapshots import Snapshots
+from simnet.emulation.step_budget import StepBudget
 from simnet.runtime.adversary import Adversary
 from simnet.runtime.byzantine_node import seen_by_its_method
 from simnet.runtime.collectives import Collectives, SteppedRings
@@ -46,18 +47,6 @@ class Past:
     batches_drawn: int
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A node's model at a moment of the run."""
-
-    moment: float
-    index: int
-    """Which evaluation it is for, from 1."""
-    node: str
-    steps: int
-    params: Tensor
-
-
 class HostRun:
     """What the nodes of one host stand on; the counterpart of `SimulatedRun`.
 
@@ -65,7 +54,7 @@ class HostRun:
         world: The scenario and what was built from it.
         method: What runs.
         engine: Does the work of this host's nodes.
-        recorder: Of this host alone.
+        rows: What this host records.
         clock: Real time.
         wire: Connections to the other hosts.
         placed: Where every node of the run is.
@@ -81,7 +70,7 @@ class HostRun:
         world: World,
         method: Method,
         engine: Engine | TimingEngine,
-        recorder: Recorder,
+        rows: Rows,
         clock: RealTimeClock,
         wire: Connections,
         placed: tuple[Placed, ...],
@@ -97,7 +86,7 @@ class HostRun:
         self.cost = world.cost
         self.pipeline = world.pipeline
         self.engine = engine
-        self.recorder = recorder
+        self.recorder = rows
         self.env = clock
         self.pace = pace
         self.layers = (
@@ -118,26 +107,22 @@ class HostRun:
         self._host = host
         self._tell = tell
         self.say = say
-        self._stop = world.scenario.stop
-        self._stop_time = inf if self._stop.time is None else self._stop.time
+        stop = world.scenario.stop
+        self._stop_time = inf if stop.time is None else stop.time
         self._tasks: dict[SimulatedTask[Any], None] = {}
         self._group_numbers: dict[tuple[str, ...], int] = {}
         self._device = ThreadPoolExecutor(1, thread_name_prefix="torch")
         self._computing: dict[Job[Any], simpy.Event] = {}
         self._trained_role = STAGE if STAGE in self.members else "worker"
-        self._steps = dict.fromkeys(self.hosts, 0)  # of each node, as far as its messages told
-        self._steps_told = 0
+        self._budget = StepBudget(stop, method.step_budget, self.members[self._trained_role])
         self._active = 0.0
-        self.own_steps = 0
         self.frames_sent = self.frames_received = 0
         self.raw_bytes_sent = self.bytes_sent = self.bytes_received = 0.0
-        self.snapshots: list[Snapshot] = []
-        self._next_snapshot = dict.fromkeys(self.hosts, 1)
         self.nodes = {one.name: self._made(one) for one in placed if one.host == host}
         for name, before in past.items():
             self.nodes[name].resumes(before)
-            self._steps[name] = before.steps
-            self.own_steps += before.steps
+            self._budget.take(name, before.steps)
+        self.snapshots = Snapshots(self.nodes, clock, world.scenario.evaluate, self._trained_role)
         self.collectives = Collectives(
             world.scenario.network, world.topology, self.hosts, world.cost.charged_bytes, self.rings
         )
@@ -162,24 +147,17 @@ class HostRun:
     # -- the loop -------------------------------------------------------------------------------------
 
     async def warm_up(self) -> None:
-        """Compute something whose result nobody gets: the first computation of a process takes far longer
-        than all others, since torch prepares itself. Nothing that counts is changed by it."""
-        engine, workers = self.engine, self.members.get("worker", ())
+        """Compute something in the thread that will: see :func:`warm_up`."""
+        workers = self.members.get("worker", ())
         ranks = [rank for rank, name in enumerate(workers) if self.hosts[name] == self._host]
-        if not engine.has_values or not ranks:
-            return
-        start = engine.initial_params
-        engine.submit_train(ranks[0], start, engine.init_state(start), 1, 0)
-        engine.submit_gradient(ranks[0], start, 0)
-        await asyncio.get_running_loop().run_in_executor(self._device, engine.run, engine.take())
+        if ranks:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._device, warm_up, self.engine, ranks[0])
 
     async def run(self, over: asyncio.Event) -> None:
         """Run this host's nodes until the driver says that the run is over."""
         self.env.inject(self._begin)
-        loop = asyncio.get_running_loop()
-        every = self.scenario.evaluate.seconds
-        if every is not None:
-            loop.call_at(self._loop_time(every), self._snapshot_by_time, 1, every)
+        self.snapshots.begin()
         over_now = asyncio.ensure_future(over.wait())
 
         def ended() -> bool:
@@ -211,8 +189,7 @@ class HostRun:
         for task in list(self._tasks):
             task.close()
         self._device.shutdown(wait=True, cancel_futures=True)
-        for name, node in self.nodes.items():
-            self.snapshots.append(Snapshot(self.ended, 0, name, node.steps, node.params))
+        self.snapshots.end(self.ended)
 
     def tell_standing(self) -> None:
         """Where this host stands: enough for the driver to see that all is over, or that nothing goes on."""
@@ -223,7 +200,7 @@ class HostRun:
         )
         self._tell(
             {
-                "steps": self.own_steps,
+                "steps": self._budget.own,
                 "idle": idle,
                 "done": all(main.done for main in self.mains.values()),
                 "sent": self.frames_sent,
@@ -245,13 +222,8 @@ class HostRun:
 
     def steps_everywhere(self, steps: int) -> None:
         """The driver told how many steps all workers have taken together."""
-        self._steps_told = steps
-        every = self.scenario.evaluate.steps
-        if every is not None:
-            mean = steps / len(self.members[self._trained_role])
-            for name, node in self.nodes.items():
-                if node.role != self._trained_role:
-                    self._snapshot_by_steps(name, int(mean), every)
+        self._budget.told(steps)
+        self.snapshots.steps_everywhere(steps // len(self.members[self._trained_role]))
 
     # -- what nodes ask for ---------------------------------------------------------------------------
 
@@ -278,26 +250,11 @@ class HostRun:
 
     def may_continue(self, node: EmulatedNode) -> bool:
         """False once the step budget is spent: the node's own, or everybody's."""
-        if self._stop.steps is None:
-            return True
-        if node.role == self._trained_role and self._method.step_budget == "each":
-            return node.steps < self._stop.steps
-        return self._everybodys_steps() < self._stop.steps * len(self.members[self._trained_role])
-
-    def _everybodys_steps(self) -> int:
-        """As far as is known here: from the driver, or from messages, whichever is newer."""
-        return max(self._steps_told, sum(self._steps[name] for name in self.members[self._trained_role]))
+        return self._budget.allows(node.id, node.steps)
 
     def steps_left(self, node: EmulatedNode) -> int:
         """How many optimizer steps the budget leaves this node."""
-        if self._stop.steps is None:
-            return 1 << 62
-        if self._method.step_budget == "each":
-            return max(0, self._stop.steps - node.steps)
-        done = self._everybodys_steps() / len(self.members[self._trained_role])
-        if node.role == self._trained_role:  # who comes later to a round than others does the same work in it
-            done = min(done, node.steps)
-        return max(0, ceil(self._stop.steps - done))
+        return self._budget.left(node.id, node.steps)
 
     def ends_in_time(self, seconds: float) -> bool:
         """Whether work that begins now and takes `seconds` is done before the run's last instant."""
@@ -309,11 +266,7 @@ class HostRun:
 
     def work_begins(self) -> None:
         """A computation starts: models are as the method left them, which is when they are evaluated."""
-        every = self.scenario.evaluate.steps
-        if every is not None:
-            for name, node in self.nodes.items():
-                if node.role == self._trained_role:
-                    self._snapshot_by_steps(name, node.steps, every)
+        self.snapshots.work_begins()
 
     def begin(self, job: Job[Any]) -> None:
         """Have the thread for computations do a job that was submitted to the engine."""
@@ -352,8 +305,7 @@ class HostRun:
         self.counts[f"steps_{kind}"] += counted[1]
         if node.role == self._trained_role and steps:
             node.steps += steps
-            self._steps[node.id] = node.steps
-            self.own_steps += steps
+            self._budget.take(node.id, steps)
         return job.result
 
     # -- messages -------------------------------------------------------------------------------------
@@ -385,21 +337,18 @@ class HostRun:
         message = arrival.message
 
         def deliver() -> None:
-            self._steps[message.sender] = max(arrival.steps, self._steps[message.sender])
+            self._budget.hear(message.sender, arrival.steps)
             self.frames_received += 1
             self.bytes_received += message.bytes
             now = self.env.now
             self.recorder.transfer(
-                self.frames_received,
                 kind_of(message.tag),
                 self.hosts[message.sender],
                 self._host,
                 arrival.bytes,
                 message.bytes,
                 min(message.sent_at, now),
-                None,
                 now,
-                "delivered",
             )
             self.active_until_now()
             self.nodes[arrival.to].deliver(message)
@@ -423,24 +372,15 @@ class HostRun:
     def _nodes_on(self, host: str) -> list[str]:
         return [name for name, where in self.hosts.items() if where == host]
 
-    # -- models on the way ----------------------------------------------------------------------------
 
-    def _snapshot_by_time(self, index: int, every: float) -> None:
-        for name, node in self.nodes.items():
-            self.snapshots.append(Snapshot(index * every, index, name, node.steps, node.params))
-        asyncio.get_running_loop().call_at(
-            self._loop_time((index + 1) * every), self._snapshot_by_time, index + 1, every
-        )
-
-    def _snapshot_by_steps(self, name: str, steps: int, every: int) -> None:
-        index = self._next_snapshot[name]
-        if steps >= index * every:
-            node = self.nodes[name]
-            self.snapshots.append(Snapshot(self.env.now, index, name, node.steps, node.params))
-            self._next_snapshot[name] = steps // every + 1
-
-    def _loop_time(self, moment: float) -> float:
-        return asyncio.get_running_loop().time() + moment - self.env.real_now
+def warm_up(engine: Engine | TimingEngine, worker: int) -> None:
+    """Compute something whose result nobody gets: the first computation of a process takes far longer than
+    all others, since torch prepares itself. Nothing that counts is changed by it."""
+    if engine.has_values:
+        start = engine.initial_params
+        engine.submit_train(worker, start, engine.init_state(start), 1, 0)
+        engine.submit_gradient(worker, start, 0)
+        engine.flush()
 
 
 def _fire(event: simpy.Event) -> None:

@@ -30,16 +30,21 @@ class MininetHostsDriver(Driver):
         self._guard: subprocess.Popen[bytes] | None = None
         self._started: list[subprocess.Popen[Any]] = []
 
+    def begin(self) -> None:
+        """See :meth:`Driver.begin`."""
+        if self._state is None:
+            self._state = State.new(self.name).write()
+            self._state, self._guard = guarded(self._state)
+
     def up(self, topology: "Topology", hosts: Iterable[str] | None = None) -> Mapping[str, EmulatedHost]:
         """See :meth:`Driver.up`."""
-        if self._state is not None:
+        if self.hosts:
             raise EmulationError("this driver is up already: one driver is one network")
         names = tuple(dict.fromkeys(hosts if hosts is not None else _used(topology)))
         if unknown := [name for name in names if name not in topology.hosts]:
             raise EmulationError(f"not hosts of this topology: {', '.join(unknown)}")
-        self._state = State.new(self.name).write()
         try:
-            self._state, self._guard = guarded(self._state)
+            self.begin()
             self.hosts = self._build(topology, names)
         except BaseException:
             self.down()
@@ -52,7 +57,7 @@ class MininetHostsDriver(Driver):
 
     @property
     def state(self) -> State:
-        """What there is of the emulation. Raises `EmulationError` before `up` and after `down`."""
+        """What there is of the emulation. Raises `EmulationError` before `begin` and after `down`."""
         if self._state is None:
             raise EmulationError("this driver is not up")
         return self._state

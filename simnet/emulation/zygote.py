@@ -1,12 +1,13 @@
 """Where the hosts' processes come from: one process that has imported torch, builds runs, and forks.
 
-`python -m simnet.emulation.zygote` reads JSON lines. A line that says what to run (:class:`Birth`) has it
-build the run and fork a process for every host into its namespace; `{"again": host}` has it fork one of them
-once more, `{"end": true}` kill all of them. When the last of them has ended it writes their worst status on
-its standard output. Forks share what is there already: 32 of them take little more memory than one. The end
-of standard input ends it, and its children with it.
+It reads JSON lines on its standard input. A run to build (:class:`Build`) can be told before its network is
+up: it is built and computed with once. A :class:`Birth` has it fork a process for every host into its
+namespace; `{"again": host}` has it fork one of them once more, `{"end": true}` kill all of them. When the
+last of them has ended it writes their worst status on its standard output. Forks share what is there already:
+32 of them take little more memory than one. The end of standard input ends it, and its children with it.
 """
 
+import gc
 import json
 import os
 import selectors
@@ -14,30 +15,60 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.fx.experimental.symbolic_shapes  # which the first computation would import, in every host
 
+from simnet.compute import Engine, TimingEngine
 from simnet.emulation.host_process import HostTask, main
-from simnet.emulation.host_run import Past
+from simnet.emulation.host_run import Past, warm_up
 from simnet.emulation.namespaces import enter_namespace
 from simnet.emulation.node import Pace
 from simnet.emulation.processes import before_others, die_with_parent
 from simnet.plan import Plan, make_engine, plans
-from simnet.scenario import load_text
+from simnet.scenario import dump, load_text
+
+COMMAND = "import gc; gc.disable(); from simnet.emulation.zygote import serve; serve()"
+"""What Python is to run. Imports make next to no garbage, and looking for it is a sixth of their time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What a zygote is to build: one run."""
+
+    scenario: str
+    """A resolved scenario of one algorithm, as YAML."""
+    plugins: str | None
+    """Folder where its plug-ins and data files are looked for."""
+
+    @classmethod
+    def of(cls, plan: Plan, folder: Path) -> Self:
+        """A plan's run; files that it reads go to `folder`."""
+        for place, content in plan.files.by_place.items():
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            (folder / place).write_bytes(content)
+        places = {path: str(folder / place) for path, place in plan.files.places.items()}
+        found = plan.scenario.folder
+        return cls(dump(plan.scenario, places), None if found is None else str(found))
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps({"build": asdict(self)})
+
+    def built(self) -> Plan:
+        """The plan again."""
+        folder = None if self.plugins is None else Path(self.plugins)
+        (plan,) = plans(load_text(self.scenario, folder=folder).scenarios[0].scenario)
+        return plan
 
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """What a zygote is told: one run, and its hosts."""
+    """The hosts of the run that was built last."""
 
-    scenario: str
-    """A resolved scenario of one algorithm, as YAML."""
-    folder: str | None
-    """Where its plug-ins and data files are looked for."""
     control: str
     """The driver's Unix socket."""
     results: str
@@ -48,26 +79,13 @@ class Birth:
 
     def to_json(self) -> str:
         """One line."""
-        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+        return json.dumps({"birth": asdict(self)})
 
     @classmethod
-    def from_json(cls, line: str) -> "Birth":
-        """The inverse of :meth:`to_json`."""
-        told: dict[str, Any] = json.loads(line)
-        told["hosts"] = {host: (ip, pid) for host, (ip, pid) in told["hosts"].items()}
-        return cls(**told)
-
-
-def born_from(plan: Plan, folder: Path) -> tuple[str, str | None]:
-    """A plan's scenario as text, and the folder of its plug-ins; files that it reads go to `folder`."""
-    from simnet.scenario import dump
-
-    for place, content in plan.files.by_place.items():
-        (folder / place).parent.mkdir(parents=True, exist_ok=True)
-        (folder / place).write_bytes(content)
-    places = {path: str(folder / place) for path, place in plan.files.places.items()}
-    found = plan.scenario.folder
-    return dump(plan.scenario, places), None if found is None else str(found)
+    def told(cls, told: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_json`, once it was read."""
+        hosts = {host: (ip, pid) for host, (ip, pid) in told["hosts"].items()}
+        return cls(**{**told, "hosts": hosts})
 
 
 class Zygote:
@@ -76,6 +94,7 @@ class Zygote:
     def __init__(self) -> None:
         self._birth: Birth | None = None
         self._plan: Plan | None = None
+        self._engine: Engine | TimingEngine | None = None
         self._children: dict[int, str] = {}  # the host of each
         self._status = 0
 
@@ -85,15 +104,17 @@ class Zygote:
         if "end" in told:
             for pid in self._children:
                 os.kill(pid, signal.SIGKILL)
-            return
-        if "again" in told:
+        elif "again" in told:
             self._fork(told["again"], {name: Past(*past) for name, past in told["past"].items()})
-            return
-        self._birth, self._status = Birth.from_json(line), 0
-        folder = None if self._birth.folder is None else Path(self._birth.folder)
-        (self._plan,) = plans(load_text(self._birth.scenario, folder=folder).scenarios[0].scenario)
-        for host in self._birth.hosts:
-            self._fork(host, {})
+        elif "build" in told:
+            self._build(Build(**told["build"]))
+        else:
+            self._birth, self._status = Birth.told(told["birth"]), 0
+            if self._plan is None:  # why was said
+                _say(1)
+                return
+            for host in self._birth.hosts:
+                self._fork(host, {})
 
     def reap(self) -> None:
         """Take leave of the processes that have ended; of the last one, tell the driver."""
@@ -106,22 +127,46 @@ class Zygote:
                 print(f"{host}: its process was killed by {signal.Signals(-code).name}", file=sys.stderr)
             self._status = max(self._status, int(code > 0))  # killed is below 0
             if not self._children:
-                print(json.dumps({"status": self._status}), flush=True)
+                _say(self._status)
+
+    def _build(self, build: Build) -> None:
+        """Do once what every host would do, its first computation too.
+
+        Not where torch knows a GPU: a backward pass would start threads for it, which no fork survives.
+        """
+        self._plan = self._engine = None
+        try:
+            plan = build.built()
+            if not torch.backends.cuda.is_built():
+                self._engine = make_engine(plan)
+                if "worker" in plan.method.roles():
+                    warm_up(self._engine, 0)
+        except Exception as error:
+            print(error, file=sys.stderr, flush=True)
+            return
+        self._plan = plan
+        gc.freeze()  # it is never garbage; looking at it would copy its pages in every process
 
     def _fork(self, host: str, past: Mapping[str, Past]) -> None:
-        assert self._birth is not None, "nothing is to be forked before a run is told"
+        assert self._birth is not None, "nothing is to be forked before hosts are told"
         assert self._plan is not None, "it was built when it was told"
         parent = os.getpid()
         child = os.fork()
         if child == 0:
             os.close(0)
             os.dup2(2, 1)
-            os._exit(_born(self._plan, self._birth, host, past, parent))
+            os._exit(_born(self._plan, self._engine, self._birth, host, past, parent))
         self._children[child] = host
+
+
+def _say(status: int) -> None:
+    print(json.dumps({"status": status}), flush=True)
 
 
 def serve() -> None:
     """Do as the lines on standard input say, until they end."""
+    die_with_parent()
+    before_others()
     torch.set_num_threads(1)
     zygote, waker = Zygote(), socket.socketpair()
     for end in waker:
@@ -146,15 +191,23 @@ def serve() -> None:
                     zygote.told(line)
 
 
-def _born(plan: Plan, birth: Birth, host: str, past: Mapping[str, Past], parent: int) -> int:
+def _born(
+    plan: Plan,
+    engine: Engine | TimingEngine | None,
+    birth: Birth,
+    host: str,
+    past: Mapping[str, Past],
+    parent: int,
+) -> int:
     """What a forked process does."""
     signal.set_wakeup_fd(-1)
     die_with_parent(parent)
+    gc.enable()
     ip, pid = birth.hosts[host]
     if pid is not None:
         enter_namespace(pid)
     try:
-        engine = make_engine(plan)
+        engine = engine or make_engine(plan)
     except Exception as error:
         print(f"{host}: {error}", file=sys.stderr)
         return 1
@@ -165,9 +218,3 @@ def _born(plan: Plan, birth: Birth, host: str, past: Mapping[str, Past], parent:
     sys.stdout.flush()
     sys.stderr.flush()
     return status
-
-
-if __name__ == "__main__":
-    die_with_parent()
-    before_others()
-    serve()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from simnet.emulation.emulate import Nursery, emulate
+from simnet.emulation.emulate import emulate
+from simnet.emulation.nursery import Nursery
 from simnet.plan import make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun

@@ -41,7 +41,6 @@ class Emulation:
         (folder / "long.yaml").write_text(_LONG)
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
-        before = {state.mark for state in states()}
         argv = [
             "emulate",
             str(folder / "long.yaml"),
@@ -59,8 +58,12 @@ class Emulation:
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert soon(lambda: bool({state.mark for state in states()} - before), 20), self.process.poll()
-        (self.state,) = [state for state in states() if state.mark not in before]
+        assert soon(lambda: bool(self.states()), 20), self.process.poll()
+        (self.state,) = self.states()
+
+    def states(self) -> list[State]:
+        """Its own; others may run on this machine."""
+        return [state for state in states() if state.owner.pid == self.pid]
 
     def workers(self) -> list[int]:
         """The processes of hosts: children of the zygote."""
@@ -76,7 +79,9 @@ class Emulation:
 
     def runs(self) -> None:
         """Return once all hosts train."""
-        assert soon(lambda: len(self.workers()) == 3, 40), self.process.communicate()[1]
+        if not soon(lambda: len(self.workers()) == 3, 40):
+            self.process.kill()
+            raise AssertionError(self.process.communicate()[1])
         time.sleep(2.0)
 
     def left(self) -> list[object]:

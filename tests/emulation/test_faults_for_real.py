@@ -9,7 +9,8 @@ import pytest
 from emulated_networks import CI
 
 from simnet.emulation.driver import open_driver
-from simnet.emulation.emulate import Emulated, Nursery, emulate
+from simnet.emulation.emulate import Emulated, emulate
+from simnet.emulation.nursery import Nursery
 from simnet.plan import Plan, make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
@@ -125,6 +126,7 @@ def test_a_node_goes_and_comes_at_the_scenarios_times(
     spans = table(real, "spans").query("kind == 'compute'")
     its = spans.query("node == 'n2'")
     assert not ((its.start > 1.0 + SOON) & (its.start < 2.0)).any()
+    assert (its.start < 1.0).sum() >= 3, "what it did before it was killed is kept"
     assert (its.start > 2.0).sum() >= 3
     others = spans.query("node != 'n2'")
     assert ((others.start > 1.2 + SOON) & (others.start < 2.0)).any()

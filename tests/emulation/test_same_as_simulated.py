@@ -1,6 +1,7 @@
 """Real processes over real TCP end with the simulated run's models, where timing has no say in them."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,12 +9,14 @@ import pytest
 from simnet.emulation.doctor import missing_for
 from simnet.emulation.driver import open_driver
 from simnet.emulation.emulable import check_emulable
-from simnet.emulation.emulate import Emulated, Nursery, emulate
+from simnet.emulation.emulate import Emulated, emulate
+from simnet.emulation.nursery import Nursery
+from simnet.emulation.zygote import Build
 from simnet.plan import Plan, make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
 from simnet.runtime.world import Outcome
-from simnet.scenario import Scenario, ScenarioError, canonical, load_text
+from simnet.scenario import Scenario, ScenarioError, canonical
 
 METHODS: list[dict[str, Any]] = [
     {"name": "allreduce"},
@@ -53,8 +56,9 @@ def shaped() -> Iterator[Callable[[Plan], Emulated]]:
         pytest.skip(f"the fabric cannot run here: {missing}")
 
     def over_the_fabric(plan: Plan) -> Emulated:
-        driver.up(plan.world.topology)
         with Nursery(driver) as nursery:
+            nursery.build(plan)
+            driver.up(plan.world.topology)
             return emulate(plan, nursery)
 
     with open_driver("fabric") as driver:
@@ -119,15 +123,12 @@ def test_models_over_shaped_links_are_those_of_the_simulation(
     agree(shaped(plan), simulated(plan))
 
 
-def test_the_hosts_run_what_the_driver_resolved(small: Callable[..., dict[str, Any]]) -> None:
+def test_the_hosts_run_what_the_driver_resolved(small: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     """What a zygote reads is the plan's scenario: the same identity, files and all."""
-    from simnet.emulation.zygote import born_from
-
     plan = planned(small())
-    text, folder = born_from(plan, None)  # type: ignore[arg-type]  # there are no files to copy
-    assert folder is None
-    again = load_text(text).scenarios[0].scenario
-    assert canonical(again) == canonical(plan.scenario)
+    build = Build.of(plan, tmp_path)
+    assert build.plugins is None
+    assert canonical(build.built().scenario) == canonical(plan.scenario)
 
 
 LIES: list[dict[str, Any]] = [

@@ -8,8 +8,9 @@ from math import inf
 from pathlib import Path
 
 from simnet.emulation.driver import Driver, EmulationError
-from simnet.emulation.emulate import Nursery, emulate
+from simnet.emulation.emulate import emulate
 from simnet.emulation.fidelity import Fidelity, FidelityMonitor
+from simnet.emulation.nursery import Nursery
 from simnet.emulation.processes import module_environment
 from simnet.emulation.validation.probe import Operation
 from simnet.network import build_topology

@@ -7,8 +7,9 @@ from statistics import median
 
 from simnet.emulation.driver import Driver, DriverName, DriverOptions, open_driver
 from simnet.emulation.emulable import check_emulable
-from simnet.emulation.emulate import Nursery, emulate
+from simnet.emulation.emulate import emulate
 from simnet.emulation.fidelity import Fidelity, FidelityMonitor
+from simnet.emulation.nursery import Nursery
 from simnet.emulation.validation.measuring import (
     gloo_seconds,
     measured,
