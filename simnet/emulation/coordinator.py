@@ -48,10 +48,8 @@ class Course:
     """When the last thing happened."""
     steps: int
     """Of all workers together."""
-    bytes_sent: float
-    """By all, those that were killed as well."""
-    hosts: Mapping[str, dict[str, Any]]
-    """What each host counted, by its name; one that is down at the end is missing."""
+    hosts: Sequence[str]
+    """Those that are up at the end."""
     faults: Sequence[Fault]
     aborted: str
     """Who gave up, when and why, if the method ended the run itself."""
@@ -162,13 +160,12 @@ class Coordinator:
         for host in self._standings.up():
             host.tell(stop=ended)
         await self._until(
-            lambda: all(host.finished is not None for host in self._standings.up()),
+            lambda: all(host.finished for host in self._standings.up()),
             "to write down what happened",
             PATIENCE_SECONDS,
         )
-        counted = {host.name: host.finished for host in self._standings.up() if host.finished is not None}
-        sent = self._standings.total("bytes")
-        return Course(self._started, ended, self._standings.steps, sent, counted, self._faults, self._aborted)
+        up = tuple(host.name for host in self._standings.up())
+        return Course(self._started, ended, self._standings.steps, up, self._faults, self._aborted)
 
     # -- churn ----------------------------------------------------------------------------------------
 
@@ -209,7 +206,7 @@ class Coordinator:
         self._joining.pop(name, None)
         for other in list(self._joining):
             self._joined(other, name)
-        self._standings.killed[name] = host.standing
+        self._standings.kill(host)
         for node in self._nodes[name]:
             self._faults.append(Fault(self._now, node, "down", cause))
             self._meetings.down(node)
@@ -281,7 +278,7 @@ class Coordinator:
                 if self._hosts.get(host.name) is host:
                     self._heard(host, news)
                 self._changed.set()
-        if host is not None and host.finished is None and self._hosts.get(host.name) is host:
+        if host is not None and not host.finished and self._hosts.get(host.name) is host:
             await asyncio.sleep(CAUSE_SECONDS / 2)  # its last words come by another way
             self.failed(f"the process of {host.name} ended before the run did:\n{self._said()}")
 
@@ -301,7 +298,7 @@ class Coordinator:
         if "waiting" in news:
             host.waiting = news["waiting"]
         if "finished" in news:
-            host.finished = news["finished"]
+            host.finished = True
         if "regroup" in news:
             report, quorum = _report(news["standing"]), news["quorum"]
             self._meetings.comes(news["regroup"], report, quorum, news["deadline"])
@@ -344,9 +341,7 @@ class Coordinator:
             for host in self._standings.up():
                 host.tell(steps=steps)
         if self._watch is not None:
-            self._watch(
-                Progress(self._now, steps / self._workers, steps, self._standings.total("bytes"), inf)
-            )
+            self._watch(Progress(self._now, steps / self._workers, steps, self._standings.bytes_sent, inf))
         return self._is_over()
 
     def _is_over(self) -> bool:

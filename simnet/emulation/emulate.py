@@ -39,7 +39,7 @@ LEAST_BUFFER_BYTES = 1 << 17
 
 @dataclass(frozen=True)
 class Emulated:
-    """An emulated run's outcome, its tables, and its hosts' counts."""
+    """An emulated run's outcome, its tables, and its course."""
 
     outcome: Outcome
     recorder: Recorder
@@ -139,38 +139,50 @@ def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Pa
     rows = read_rows(sorted(folder.glob("*/rows-*.jsonl")))
     transfers = sorted(rows["transfer"], key=lambda row: (row[-1], row[1], row[2]))
     _record(recorder, rows, transfers)
-    counts: Counter[str] = Counter()
-    for told in course.hosts.values():
-        counts.update(told["counts"])
-    received, raw = (
-        sum(told[key] for told in course.hosts.values()) for key in ("bytes_received", "raw_bytes_sent")
-    )
+    totals = [told for (told,) in rows["totals"]]
+    counts = sum((Counter(told["counts"]) for told in totals), Counter[str]())
+    raw, sent, received = _bytes(totals, transfers)
     for fault in course.faults:
         recorder.fault(fault.time, fault.node, fault.event, fault.cause)
     hosts_of = {one.name: one.host for one in placed}
     for row in planned_events(plan.scenario, plan.world.topology, hosts_of, course.seconds):
         recorder.fault(*row)
     trained = _trained(placed)
-    busy = sum(told["busy"].get(name, 0.0) for told in course.hosts.values() for name in trained)
-    final = _evaluate(plan, placed, course, folders, recorder, transfers)
+    busy = sum(told["busy"].get(name, 0.0) for told in totals for name in trained)
+    final = _evaluate(plan, placed, course, folders, recorder, transfers, sent)
     seconds = course.seconds
     outcome = Outcome(
         virtual_seconds=seconds,
         steps=course.steps / len(trained),
         worker_steps=course.steps,
-        bytes_sent=course.bytes_sent,
+        bytes_sent=sent,
         raw_bytes_sent=raw,
         utilization=min(1.0, busy / (seconds * len(trained))) if seconds > 0 else 0.0,
         final=final,
         invariants={
             **counts,
-            "bytes_sent": course.bytes_sent,
+            "bytes_sent": sent,
             "bytes_received": received,
-            "bytes_lost": course.bytes_sent - received,
+            "bytes_lost": sent - received,
         },
         aborted=course.aborted,
     )
     return Emulated(outcome, recorder, course)
+
+
+def _bytes(totals: Sequence[dict[str, Any]], transfers: Sequence[list[Any]]) -> tuple[float, float, float]:
+    """Raw bytes sent, charged ones, and charged ones that were received, by all processes together.
+
+    One that was killed had sent some more than it could tell: as much as others got of it, at least.
+    """
+    sent: Counter[str] = Counter()
+    arrived: Counter[str] = Counter()
+    for told in totals:
+        sent[told["host"]] += told["bytes_sent"]
+    for _, source, _, _, charged, *_ in transfers:
+        arrived[source] += charged
+    raw = sum(told["raw_bytes_sent"] for told in totals)
+    return raw, sum((sent | arrived).values()), sum(arrived.values())
 
 
 def _record(recorder: Recorder, rows: dict[str, list[list[Any]]], transfers: list[list[Any]]) -> None:
@@ -225,6 +237,7 @@ def _evaluate(
     folders: list[Path],
     recorder: Recorder,
     transfers: list[list[Any]],
+    bytes_sent: float,
 ) -> dict[str, float]:
     """Evaluate the models that the hosts kept, after the fact: evaluation took nobody's time.
 
@@ -274,7 +287,7 @@ def _evaluate(
             nodes[node].steps, nodes[node].params = steps, params
         steps = sum(nodes[name].steps for name in _trained(placed))
         if index == 0:
-            evaluation.finish(moment, course.steps, course.bytes_sent)
+            evaluation.finish(moment, course.steps, bytes_sent)
         else:
             before = bisect_right(sent_by, moment)
             evaluation.stage(moment, steps, total_by[before - 1] if before else 0.0)

@@ -126,7 +126,7 @@ async def _main(task: HostTask) -> None:
         await asyncio.sleep(max(0.0, -clock.real_now))
         over = asyncio.Event()
         listening = asyncio.ensure_future(_listen(control, run, wire, over))
-        keeping = asyncio.ensure_future(_keep(rows))
+        keeping = asyncio.ensure_future(_keep(rows, run))
         try:
             await run.run(over)
         except Aborted as aborted:
@@ -136,9 +136,10 @@ async def _main(task: HostTask) -> None:
             control.say({"error": _plain(error), "trace": traceback.format_exc()})
         listening.cancel()
         keeping.cancel()
+        rows.flush(_totals(run))
         rows.close()
         run.snapshots.write(task.folder, with_values=run.engine.has_values)
-        control.say({"finished": _totals(run)})
+        control.say({"finished": True})
         with suppress(ConnectionError):  # the driver is gone
             await writer.drain()
     finally:
@@ -166,11 +167,11 @@ async def _listen(control: Control, run: HostRun, wire: Connections, over: async
         over.set()
 
 
-async def _keep(rows: Rows) -> None:
+async def _keep(rows: Rows, run: HostRun) -> None:
     """Have what is recorded outlive this process."""
     while True:
         await asyncio.sleep(FLUSH_SECONDS)
-        rows.flush()
+        rows.flush(_totals(run))
 
 
 async def _join(peers: Mapping[str, list[Any]], control: Control, run: HostRun, wire: Connections) -> None:
@@ -187,13 +188,11 @@ def _addresses(peers: Mapping[str, list[Any]]) -> dict[str, Address]:
 
 def _totals(run: HostRun) -> dict[str, Any]:
     return {
+        "host": run.host,
         "counts": dict(run.counts),
-        "steps": {name: node.steps for name, node in run.nodes.items()},
         "busy": {name: node.busy_seconds for name, node in run.nodes.items()},
         "bytes_sent": run.bytes_sent,
-        "bytes_received": run.bytes_received,
         "raw_bytes_sent": run.raw_bytes_sent,
-        "worst_lateness": run.env.worst_lateness,
     }
 
 

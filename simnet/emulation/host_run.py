@@ -104,7 +104,7 @@ class HostRun:
         self.views = HostViews(self)
         self._method = method
         self._wire = wire
-        self._host = host
+        self.host = host
         self._tell = tell
         self.say = say
         stop = world.scenario.stop
@@ -117,7 +117,7 @@ class HostRun:
         self._budget = StepBudget(stop, method.step_budget, self.members[self._trained_role])
         self._active = 0.0
         self.frames_sent = self.frames_received = 0
-        self.raw_bytes_sent = self.bytes_sent = self.bytes_received = 0.0
+        self.raw_bytes_sent = self.bytes_sent = 0.0
         self.nodes = {one.name: self._made(one) for one in placed if one.host == host}
         for name, before in past.items():
             self.nodes[name].resumes(before)
@@ -149,7 +149,7 @@ class HostRun:
     async def warm_up(self) -> None:
         """Compute something in the thread that will: see :func:`warm_up`."""
         workers = self.members.get("worker", ())
-        ranks = [rank for rank, name in enumerate(workers) if self.hosts[name] == self._host]
+        ranks = [rank for rank, name in enumerate(workers) if self.hosts[name] == self.host]
         if ranks:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._device, warm_up, self.engine, ranks[0])
@@ -321,7 +321,7 @@ class HostRun:
         message = Message(source.id, tag, payload, source.version, self.env.real_now, charged)
         left = self.env.event()
         self.counts["messages"] += 1
-        if self.hosts[to] == self._host:
+        if self.hosts[to] == self.host:
             left.succeed()
             self.nodes[to].deliver(message)
             return left
@@ -339,12 +339,11 @@ class HostRun:
         def deliver() -> None:
             self._budget.hear(message.sender, arrival.steps)
             self.frames_received += 1
-            self.bytes_received += message.bytes
             now = self.env.now
             self.recorder.transfer(
                 kind_of(message.tag),
                 self.hosts[message.sender],
-                self._host,
+                self.host,
                 arrival.bytes,
                 message.bytes,
                 min(message.sent_at, now),

@@ -1,7 +1,7 @@
 """What a host records, in a file as it goes: a process that is killed leaves what it had recorded."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,10 @@ class Rows:
         self._checked.span(node, kind, name, start, end)
         self._write("span", node, kind, name, float(start), float(end))
 
-    def flush(self) -> None:
-        """Hand all rows to the kernel: from now on they outlive this process."""
+    def flush(self, totals: Mapping[str, Any]) -> None:
+        """Hand all rows to the kernel, and what this process has counted until now: from now on they outlive
+        it."""
+        self._write("totals", dict(totals))
         self._file.flush()
 
     def close(self) -> None:
@@ -64,14 +66,19 @@ class Rows:
 
 
 def read_rows(paths: Iterable[Path]) -> dict[str, list[list[Any]]]:
-    """The rows of several processes by their kind, one process after the other.
+    """The rows of several processes by their kind, one process after the other; of `totals` each one's last.
 
     A last line without an end is that of a process that was killed while it wrote, and is left out.
     """
-    found: dict[str, list[list[Any]]] = {"metric": [], "transfer": [], "span": []}
+    found: dict[str, list[list[Any]]] = {"metric": [], "transfer": [], "span": [], "totals": []}
     for path in paths:
         *whole, _ = path.read_text().split("\n")
+        totals: list[list[Any]] = []
         for line in whole:
             kind, *row = json.loads(line)
-            found[kind].append(row)
+            if kind == "totals":
+                totals = [row]
+            else:
+                found[kind].append(row)
+        found["totals"] += totals
     return found

@@ -31,7 +31,7 @@ class Host:
     started: bool = False
     standing: dict[str, Any] = field(default_factory=dict)
     """What it told last of itself: see `HostRun.tell_standing`."""
-    finished: dict[str, Any] | None = None
+    finished: bool = False
     waiting: list[str] | None = None
     """Which of its nodes wait for what, where it was asked and has done nothing since."""
 
@@ -56,21 +56,29 @@ class Standings:
         """Those that are up."""
         self.killed: dict[str, dict[str, Any]] = {}
         """The standings of processes that were killed, as of then."""
+        self._bytes_of_killed = 0.0
         self._rested_since = inf
 
     def up(self) -> list[Host]:
         """The hosts that are up now, while which they are may change."""
         return list(self.hosts.values())
 
-    def total(self, what: str) -> float:
-        """Over all hosts; of those that are down or have only just come back, as of when they were killed."""
-        standings = self.killed | {host.name: host.standing for host in self.up() if host.standing}
-        return sum(float(standing.get(what, 0.0)) for standing in standings.values())
+    def kill(self, host: Host) -> None:
+        """A process was killed: what it told last stands."""
+        self.killed[host.name] = host.standing
+        self._bytes_of_killed += float(host.standing.get("bytes", 0.0))
+
+    @property
+    def bytes_sent(self) -> float:
+        """By all processes, those that were killed too."""
+        return self._bytes_of_killed + sum(float(host.standing.get("bytes", 0.0)) for host in self.up())
 
     @property
     def steps(self) -> int:
-        """Of all workers together."""
-        return int(self.total("steps"))
+        """Of all workers together; of those that are down or have only just come back, as of when they were
+        killed."""
+        standings = self.killed | {host.name: host.standing for host in self.up() if host.standing}
+        return sum(int(standing.get("steps", 0)) for standing in standings.values())
 
     @property
     def seconds(self) -> float:
@@ -94,7 +102,7 @@ class Standings:
         hosts = self.up()
         if not all(host.standing and host.started for host in hosts):
             return False
-        if self._stop.bytes is not None and self.total("bytes") >= self._stop.bytes:
+        if self._stop.bytes is not None and self.bytes_sent >= self._stop.bytes:
             return True
         if not self._at_rest(hosts):
             return False

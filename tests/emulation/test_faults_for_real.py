@@ -118,7 +118,8 @@ def test_a_node_goes_and_comes_at_the_scenarios_times(
         "evaluate": {"every": "1 s", "samples": 64},
     }
     plan = planned(small(changes), tmp_path)
-    real = for_real(plan).recorder
+    emulated = for_real(plan)
+    real, counts = emulated.recorder, emulated.outcome.invariants
     faults = table(real, "faults").query("node == 'n2'")
     expected = table(simulated(plan), "faults").query("node == 'n2' and event in ('down', 'up')")
     assert list(faults.event) == ["down", "up"] == list(expected.event)
@@ -127,6 +128,8 @@ def test_a_node_goes_and_comes_at_the_scenarios_times(
     its = spans.query("node == 'n2'")
     assert not ((its.start > 1.0 + SOON) & (its.start < 2.0)).any()
     assert (its.start < 1.0).sum() >= 3, "what it did before it was killed is kept"
+    assert counts["bytes_received"] == table(real, "transfers").bytes.sum()
+    assert 0 <= counts["bytes_lost"] < 0.1 * counts["bytes_sent"], "what is lost was under way to it"
     assert (its.start > 2.0).sum() >= 3
     others = spans.query("node != 'n2'")
     assert ((others.start > 1.2 + SOON) & (others.start < 2.0)).any()

@@ -42,7 +42,8 @@ def test_a_killed_process_leaves_its_rows(tmp_path: Path) -> None:
     if child == 0:
         rows = Rows(tmp_path / "rows")
         rows.metric(1.0, "n0", 1, "loss", 0.5)
-        rows.flush()
+        rows.flush({"bytes_sent": 1.0})
+        rows.flush({"bytes_sent": 7.0})
         rows.metric(2.0, "n0", 2, "loss", 0.4)  # is lost
         (tmp_path / "flushed").touch()
         time.sleep(30)
@@ -51,7 +52,9 @@ def test_a_killed_process_leaves_its_rows(tmp_path: Path) -> None:
         time.sleep(0.005)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    assert read_rows([tmp_path / "rows"])["metric"] == [[1.0, "n0", 1, "loss", 0.5]]
+    found = read_rows([tmp_path / "rows"])
+    assert found["metric"] == [[1.0, "n0", 1, "loss", 0.5]]
+    assert found["totals"] == [[{"bytes_sent": 7.0}]]
 
 
 def test_half_a_line_is_no_row(tmp_path: Path) -> None:
