@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
+from simnet.runtime.collectives import pass_on
 from simnet.runtime.node import OnLayer, PeerLost, Task
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.simulated_stage import SimulatedStage
@@ -106,6 +107,9 @@ class EmulatedNode(SimulatedNode):
             await self.wait(self._env.event(), f"{to} to be noticed as lost", to)
         left = self._run.post_frame(self, to, payload, tag)
         await self.wait(left, f"its message to {to} to leave", to)  # given up, it is sent all the same
+
+    async def exchange(self, peer: str, payload: Any, tag: Hashable = "") -> Any:
+        return await pass_on(self, peer, peer, payload, tag)
 
 
 class EmulatedStage(EmulatedNode, SimulatedStage):

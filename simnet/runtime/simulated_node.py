@@ -522,7 +522,18 @@ class SimulatedNode(Node):
         return cast(Message, arrival.value)
 
     async def exchange(self, peer: str, payload: Any, tag: Hashable = "") -> Any:
-        return await pass_on(self, peer, peer, payload, tag)
+        failures = self._run.failures
+        if failures.is_lost(self.id, peer) or failures.is_down(peer):
+            return await pass_on(self, peer, peer, payload, tag)
+        transfer = self._run.post(self, peer, payload, tag)  # leaves by itself: that takes no task of its own
+        try:
+            message = await self.recv(peer, tag)
+            await self.wait(transfer.sent, f"its message to {peer} to leave", peer)
+        except (Cancelled, GroupChanged):
+            if not transfer.sent.processed:  # what has left arrives all the same
+                self._run.network.cancel(transfer)
+            raise
+        return message.payload
 
     def deliver(self, message: Message) -> None:
         """The network's end of :meth:`recv`."""
