@@ -174,7 +174,7 @@ def _totals(run: HostRun) -> dict[str, Any]:
     return {
         "counts": dict(run.counts),
         "steps": {name: node.steps for name, node in run.nodes.items()},
-        "busy": {name: node.busy_seconds for name, node in run.nodes.items()},
+        "busy": {name: node.computing.busy_seconds for name, node in run.nodes.items()},
         "bytes_sent": run.bytes_sent,
         "bytes_received": run.bytes_received,
         "raw_bytes_sent": run.raw_bytes_sent,

@@ -14,4 +14,4 @@ def record_accounts(nodes: Iterable[SimulatedNode], recorder: Recorder, ended: f
     """Write down the accounts of each node."""
     for node in nodes:
         for name in ACCOUNTS:
-            recorder.metric(ended, node.id, node.steps, name, float(getattr(node, name)))
+            recorder.metric(ended, node.id, node.steps, name, float(getattr(node.computing, name)))

@@ -234,7 +234,7 @@ class SimulatedRun:
         return now + (until - now) * (stop.bytes - sent) / (by_then - sent)  # bytes flow steadily till then
 
     def _close(self, ended: float, aborted: str = "") -> Outcome:
-        unfinished = sum(node.stop_computing() for node in self.nodes.values())
+        unfinished = sum(node.computing.stop() for node in self.nodes.values())
         for task in list(self._tasks):
             task.close()
         self.network.check()
@@ -251,7 +251,7 @@ class SimulatedRun:
         work = self._work_seconds(unfinished)
         if self.scenario.faults != FaultsConfig():
             record_accounts(self.nodes.values(), self.recorder, ended)
-        busy = sum(node.busy_seconds for node in self._workers)
+        busy = sum(node.computing.busy_seconds for node in self._workers)
         return Outcome(
             virtual_seconds=ended,
             steps=self.worker_steps / len(self._workers),
@@ -280,10 +280,10 @@ class SimulatedRun:
 
     def _work_seconds(self, unfinished: float) -> dict[str, float]:
         """Computing time of all nodes, as far as it was charged, and what became of it."""
-        charged = sum(node.busy_seconds for node in self.nodes.values())
-        wasted = sum(node.wasted_seconds for node in self.nodes.values())
-        undone = sum(node.undone_seconds for node in self.nodes.values())
-        used = sum(node.used_seconds for node in self.nodes.values()) - unfinished - undone
+        charged = sum(node.computing.busy_seconds for node in self.nodes.values())
+        wasted = sum(node.computing.wasted_seconds for node in self.nodes.values())
+        undone = sum(node.computing.undone_seconds for node in self.nodes.values())
+        used = sum(node.computing.used_seconds for node in self.nodes.values()) - unfinished - undone
         if abs(charged - used - wasted - undone - unfinished) > 1e-9 * max(1.0, charged):
             raise InvariantError(
                 f"{charged} s of work were charged, but {used} s were used, {wasted} s wasted, "
@@ -409,7 +409,7 @@ class SimulatedRun:
         except Cancelled:
             if entry in self._finishing:
                 self._finishing.remove(entry)
-                node.waste_result()
+                node.computing.waste_result()
             raise
 
     def _flush(self, _: simpy.Event) -> None:
