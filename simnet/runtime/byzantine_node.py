@@ -155,6 +155,12 @@ class ByzantineNode(WatchedNode):
     async def exchange(self, peer: str, payload: Any, tag: Hashable = "") -> Any:
         if not self._active:
             return await super().exchange(peer, payload, tag)
+        if not (self._looks or isinstance(self._attack, Behaviour)):  # it knows at once what it sends
+            kind, turn, started = kind_of(tag), self._turn(tag), self.now
+            self._show(kind, turn, payload, (peer,))
+            received = await self._inner.exchange(peer, await self._forged(payload, kind, turn, peer), tag)
+            self._note(self._attack.name, started)
+            return received
         sending = self.spawn(self.send(peer, payload, tag))
         try:
             message: Message = await self._inner.recv(peer, tag)
