@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from hypothesis import strategies as st
 
 from simnet.plan import make_engine, plans
 from simnet.results import Recorder
@@ -72,3 +73,41 @@ class Scripted(Algorithm):
 
     def roles(self):
         return {"worker": self.does}
+
+
+NODES = tuple(f"n{i}" for i in range(5))
+
+
+@st.composite
+def schedules(draw):
+    """Lists of churn entries and partitions."""
+    churn = []
+    for node in draw(st.lists(st.sampled_from(NODES), max_size=4, unique=True)):
+        kind = draw(st.sampled_from(["crash", "leave", "exponential", "join"]))
+        entry = {"kind": kind, "node": node, "memory": draw(st.sampled_from(["lost", "disk"]))}
+        if kind == "exponential":
+            entry["mean_up"], entry["mean_down"] = draw(st.sampled_from([("5 s", "2 s"), ("1 s", "1 s")]))
+        elif kind == "join":
+            entry["at"] = draw(st.floats(0.1, 20))
+        else:
+            if draw(st.booleans()):
+                entry["step"] = draw(st.integers(1, 20))
+            else:
+                entry["at"] = draw(st.floats(0, 20))
+            if draw(st.booleans()):
+                entry["down"] = draw(st.floats(0.01, 10))
+        churn.append({key: f"{value} s" if key in ("at", "down") else value for key, value in entry.items()})
+    partitions = []
+    if draw(st.booleans()):
+        start, lasts = draw(st.floats(0, 15)), draw(st.floats(0.1, 10))
+        size = draw(st.integers(1, 4))
+        partitions = [{"at": f"{start} s", "until": f"{start + lasts} s", "groups": [list(NODES[:size])]}]
+    detection = draw(
+        st.sampled_from(
+            [
+                {"kind": "timeout", "timeout": "700 ms"},
+                {"kind": "heartbeats", "period": "500 ms", "misses": 2},
+            ]
+        )
+    )
+    return {"churn": churn, "partitions": partitions, "detection": detection}
