@@ -33,7 +33,7 @@ from simnet.scenario import (
     parse_expectation,
     validated,
 )
-from simnet.scenario.schema import SYNTHETIC
+from simnet.scenario.task import SYNTHETIC
 from simnet.tasks import SyntheticTask, Task, build_task
 
 MANY_FLOPS = 1e10

@@ -45,9 +45,7 @@ class DPSGD(Algorithm):
         The weight of a neighbour that is lost stays with this node's own model.
         """
         own, weights = node.params, metropolis_weights(node, degree, edges.hellos)
-        exchanges = {
-            peer: node.spawn(edges.exchange(peer, own, "mix")) for peer in weights if peer != node.id
-        }
+        exchanges = {peer: edges.exchange(peer, own, "mix") for peer in weights if peer != node.id}
         mixed = weights[node.id] * own
         for peer, exchange in exchanges.items():
             theirs = await exchange

@@ -1,6 +1,6 @@
 """Gossip in turns when nodes fail: an edge to a lost node is dropped, and taken up again when it is back."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Generator, Hashable, Sequence
 from typing import Any
 
 from simnet.algorithms.catching_up import borrow, known_up, lend
@@ -58,8 +58,11 @@ class Edges:
             for meeting in [node.spawn(self._meet(peer, node.version)) for peer in here]:
                 await meeting
 
-    async def exchange(self, peer: str, payload: Any, tag: Hashable) -> Any | None:
-        """The peer's payload of this turn; None if there is none: it is lost, or skips this turn."""
+    def exchange(self, peer: str, payload: Any, tag: Hashable) -> Awaitable[Any | None]:
+        """Begin to exchange payloads of this turn; what is returned gives the peer's when it is awaited.
+
+        It gives None if there is none: the peer is lost, or skips this turn.
+        """
         node, turn = self._node, self._node.version
         if peer in self._away and peer not in self._meeting and peer in node.up():
             self._meeting.add(peer)
@@ -67,10 +70,13 @@ class Edges:
         ended_in = self._ended_in.get(peer)
         skipped = turn < self._since.get(peer, 0) or (ended_in is not None and turn >= ended_in)
         if peer in self._away or skipped:
-            return None
-        exchange = self._open[peer] = node.spawn(node.exchange(peer, payload, (tag, turn)))
+            return _NoExchange()
+        exchange = self._open[peer] = node.spawn(self._exchange(peer, payload, (tag, turn)))
+        return exchange
+
+    async def _exchange(self, peer: str, payload: Any, tag: Hashable) -> Any | None:
         try:
-            return await exchange
+            return await self._node.exchange(peer, payload, tag)
         except PeerLost:
             self._away.add(peer)
             return None
@@ -175,3 +181,10 @@ class Edges:
             self._ended_in[told.sender] = told.payload
             if told.sender in self._open and self._node.version >= told.payload:
                 self._open[told.sender].cancel()
+
+
+class _NoExchange:
+    """In place of an exchange that does not take place: awaiting it gives None at once."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield from ()

@@ -45,7 +45,7 @@ class RobustGossip(Algorithm):
         while node.running:
             momentum = await self.descend(node, momentum)
             own = node.params
-            exchanges = {peer: node.spawn(edges.exchange(peer, own, "mix")) for peer in neighbours}
+            exchanges = {peer: edges.exchange(peer, own, "mix") for peer in neighbours}
             found = {peer: await exchange for peer, exchange in exchanges.items()}
             received = {peer: theirs for peer, theirs in found.items() if theirs is not None}
             weights = metropolis_weights(node, len(neighbours), edges.hellos)

@@ -9,7 +9,8 @@ from simnet.algorithms import algorithm_names
 from simnet.answers.search import SearchError
 from simnet.batch.pool import Call, Died, Pool, Raised, Returned
 from simnet.scenario import Document, Scenario, ScenarioError, load_file
-from simnet.scenario.schema import SYNTHETIC, AlgorithmEntry
+from simnet.scenario.schema import AlgorithmEntry
+from simnet.scenario.task import SYNTHETIC
 
 Options = Mapping[str, Any]
 

@@ -69,7 +69,7 @@ def crossover(
     from simnet.answers import Search, find_crossover, read_measure, read_span
     from simnet.cli.batch_screen import watching
     from simnet.scenario import load_file
-    from simnet.scenario.schema import SYNTHETIC
+    from simnet.scenario.task import SYNTHETIC
 
     document = load_file(scenario, overrides or ())
     synthetic = document.scenarios[0].scenario.task.name == SYNTHETIC

@@ -29,7 +29,7 @@ def run(
     from simnet.cli.summary import print_json, print_table
     from simnet.experiment import load
     from simnet.experiment import run as run_scenario
-    from simnet.scenario.schema import SYNTHETIC
+    from simnet.scenario.task import SYNTHETIC
 
     document = load(scenario, overrides or ())
     if figures and any(point.scenario.task.name == SYNTHETIC for point in document.scenarios):

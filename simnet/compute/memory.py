@@ -1,8 +1,11 @@
-"""What one joint computation may take, and a setting of the C library's allocator."""
+"""What one joint computation may take, and settings of glibc's allocator and Python's collector."""
 
 import ctypes
 import functools
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 GROUP_BYTES = {"cpu": 256 * 2**20, "cuda": 8 * 2**30}
 """Memory that one joint computation may take on a device, unless the scenario says otherwise. Constants: a
@@ -39,3 +42,17 @@ def keep_freed_memory() -> bool:
         return False
     mmap_set = mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
     return bool(mmap_set and mallopt(_TRIM_THRESHOLD, _KEPT))
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Look for garbage in cycles less often: with millions of live events each look takes long.
+
+    Where nothing is computed such garbage holds no tensors, so it may wait.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(500_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

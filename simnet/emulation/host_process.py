@@ -190,7 +190,7 @@ def _totals(run: HostRun) -> dict[str, Any]:
     return {
         "host": run.host,
         "counts": dict(run.counts),
-        "busy": {name: node.busy_seconds for name, node in run.nodes.items()},
+        "busy": {name: node.computing.busy_seconds for name, node in run.nodes.items()},
         "bytes_sent": run.bytes_sent,
         "raw_bytes_sent": run.raw_bytes_sent,
     }

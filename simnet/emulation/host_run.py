@@ -185,7 +185,7 @@ class HostRun:
 
     def _close(self) -> None:
         for node in self.nodes.values():
-            node.stop_computing()
+            node.computing.stop()
         for task in list(self._tasks):
             task.close()
         self._device.shutdown(wait=True, cancel_futures=True)

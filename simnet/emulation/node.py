@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
+from simnet.runtime.collectives import pass_on
+from simnet.runtime.computations import Computations
 from simnet.runtime.node import OnLayer, PeerLost, Task
+from simnet.runtime.placement import Placed
 from simnet.runtime.simulated_node import SimulatedNode
 from simnet.runtime.simulated_stage import SimulatedStage
 
@@ -21,10 +24,50 @@ Pace = Literal["real", "paced"]
 """real: a computation takes what it takes; paced: at least what the scenario's device profile says."""
 
 
+class EmulatedComputations(Computations):
+    """The computations of a node on a real machine: they take what they take, or longer if paced."""
+
+    _node: "EmulatedNode"
+    _run: "HostRun"  # type: ignore[assignment]
+
+    async def finish(
+        self, name: str, job: Any, seconds: float | None, *, gradients: int = 0, steps: int = 0
+    ) -> Any:
+        """Compute in the thread for computations, for as long as it takes, and no shorter if paced."""
+        self._run.begin(job)
+        try:
+            self._computing = (name, self._node.now)
+            self._run.work_begins()
+            if seconds is not None and self._run.pace == "paced":
+                await self._node.wait(self._env.timeout(seconds), name)
+            return await self._run.finish(job, self._node, gradients=gradients, steps=steps)
+        finally:
+            self.stop()
+
+    async def layer_by_layer(self, name: str, job: Any, on_layer: OnLayer, first: int, steps: int = 0) -> Any:
+        if self._run.pace == "paced":
+            self._run.begin(job)
+            return await super().layer_by_layer(name, job, on_layer, first, steps)
+        # Real layers leave a real backward pass too close together to tell them apart: all at its end.
+        result = await self.finish(name, job, None, gradients=steps or 1, steps=steps)
+        vector = result.params if steps else result.vector
+        for layer in reversed(self._node.layers):
+            on_layer(layer, vector[layer])
+        return result
+
+    async def work(self, name: str, seconds: float) -> None:
+        """What is charged beside jobs of the engine: done at the end of the time that it is paced to."""
+        if self._run.pace == "paced":
+            await super().work(name, seconds)
+
+
 class EmulatedNode(SimulatedNode):
     """One role on one host of an emulation."""
 
     _run: "HostRun"  # type: ignore[assignment]
+
+    def _computations(self, placed: Placed) -> EmulatedComputations:
+        return EmulatedComputations(self, self._run, placed)  # type: ignore[arg-type]
 
     @property
     def neighbors(self) -> tuple[str, ...]:
@@ -64,38 +107,6 @@ class EmulatedNode(SimulatedNode):
             taken += done
         return taken
 
-    async def _finish(
-        self, name: str, job: Any, seconds: float | None, *, gradients: int = 0, steps: int = 0
-    ) -> Any:
-        """Compute in the thread for computations, for as long as it takes, and no shorter if paced."""
-        self._run.begin(job)
-        try:
-            self._computing = (name, self.now)
-            self._run.work_begins()
-            if seconds is not None and self._run.pace == "paced":
-                await self.wait(self._env.timeout(seconds), name)
-            return await self._run.finish(job, self, gradients=gradients, steps=steps)
-        finally:
-            self.stop_computing()
-
-    async def _layer_by_layer(
-        self, name: str, job: Any, on_layer: OnLayer, first: int, steps: int = 0
-    ) -> Any:
-        if self._run.pace == "paced":
-            self._run.begin(job)
-            return await super()._layer_by_layer(name, job, on_layer, first, steps)
-        # Real layers leave a real backward pass too close together to tell them apart: all at its end.
-        result = await self._finish(name, job, None, gradients=steps or 1, steps=steps)
-        vector = result.params if steps else result.vector
-        for layer in reversed(self.layers):
-            on_layer(layer, vector[layer])
-        return result
-
-    async def _work(self, name: str, seconds: float) -> None:
-        """What is charged beside jobs of the engine: done at the end of the time that it is paced to."""
-        if self._run.pace == "paced":
-            await super()._work(name, seconds)
-
     # -- messages -------------------------------------------------------------------------------------
 
     async def send(self, to: str, payload: Any, tag: Hashable = "") -> None:
@@ -106,6 +117,9 @@ class EmulatedNode(SimulatedNode):
             await self.wait(self._env.event(), f"{to} to be noticed as lost", to)
         left = self._run.post_frame(self, to, payload, tag)
         await self.wait(left, f"its message to {to} to leave", to)  # given up, it is sent all the same
+
+    async def exchange(self, peer: str, payload: Any, tag: Hashable = "") -> Any:
+        return await pass_on(self, peer, peer, payload, tag)
 
 
 class EmulatedStage(EmulatedNode, SimulatedStage):

@@ -12,9 +12,10 @@ from simnet.results.filters import is_filter, parse_filter, select
 from simnet.results.folder import check_writable, run_files, run_folder, write_files, write_run
 from simnet.results.manifest import Manifest
 from simnet.results.query import query
+from simnet.results.reading import preload, read_run, read_runs
 from simnet.results.recorder import Recorder
 from simnet.results.remove import remove_run
-from simnet.results.run import Run, higher_is_better, preload, read_run, read_runs
+from simnet.results.run import Run, higher_is_better
 
 __all__ = [
     "Manifest",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from simnet.results.errors import ResultsError
 from simnet.results.folder import aside_name
-from simnet.results.run import read_run
+from simnet.results.reading import read_run
 
 
 def remove_run(folder: Path | str) -> None:

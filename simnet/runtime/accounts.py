@@ -1,7 +1,8 @@
-"""Where the nodes' time went in a run in which something goes wrong."""
+"""What a run records of each message, and of where the nodes' time went if something goes wrong."""
 
 from collections.abc import Iterable
 
+from simnet.network import Transfer
 from simnet.results import Recorder
 from simnet.runtime.simulated_node import SimulatedNode
 
@@ -14,4 +15,22 @@ def record_accounts(nodes: Iterable[SimulatedNode], recorder: Recorder, ended: f
     """Write down the accounts of each node."""
     for node in nodes:
         for name in ACCOUNTS:
-            recorder.metric(ended, node.id, node.steps, name, float(getattr(node, name)))
+            recorder.metric(ended, node.id, node.steps, name, float(getattr(node.computing, name)))
+
+
+def record_transfer(recorder: Recorder, transfer: Transfer) -> None:
+    """Write down what became of a transfer that has ended."""
+    recorder.transfer(
+        transfer.id,
+        transfer.kind,
+        transfer.source,
+        transfer.target,
+        transfer.raw_bytes,
+        transfer.bytes,
+        transfer.start,
+        transfer.left_at,
+        transfer.delivered_at,
+        transfer.status,
+        transfer.mean_rate,
+        transfer.bound,
+    )

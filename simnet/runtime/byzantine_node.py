@@ -102,7 +102,7 @@ class ByzantineNode(WatchedNode):
         if self._idles is None or steps is None:
             return await super().train(steps, until=until, on_layer=on_layer, lr_scale=lr_scale, only=only)
         pretended = min(steps, max(0, self._steps_left))
-        first, clocked = self._inner.batches_drawn + self._pretended_batches, self._inner._clocked
+        first, clocked = self._inner.batches_drawn + self._pretended_batches, self._inner.computing.clocked
         self._pretended_batches += pretended
         await self._pretend(clocked.train(self.now, first, pretended) if pretended else 0.0)
         self._pretended_steps += pretended
@@ -117,7 +117,7 @@ class ByzantineNode(WatchedNode):
             return await super().gradient(params, on_layer=on_layer)
         step = self._inner.batches_drawn + self._pretended_batches
         self._pretended_batches += 1
-        await self._pretend(self._inner._clocked.gradient(self.now, step))
+        await self._pretend(self._inner.computing.clocked.gradient(self.now, step))
         nothing = torch.zeros_like(self.params)
         if on_layer is not None:
             for layer in reversed(self.layers):
@@ -155,6 +155,12 @@ class ByzantineNode(WatchedNode):
     async def exchange(self, peer: str, payload: Any, tag: Hashable = "") -> Any:
         if not self._active:
             return await super().exchange(peer, payload, tag)
+        if not (self._looks or isinstance(self._attack, Behaviour)):  # it knows at once what it sends
+            kind, turn, started = kind_of(tag), self._turn(tag), self.now
+            self._show(kind, turn, payload, (peer,))
+            received = await self._inner.exchange(peer, await self._forged(payload, kind, turn, peer), tag)
+            self._note(self._attack.name, started)
+            return received
         sending = self.spawn(self.send(peer, payload, tag))
         try:
             message: Message = await self._inner.recv(peer, tag)

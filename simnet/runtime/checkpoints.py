@@ -145,7 +145,7 @@ class Checkpoints:
         self._run.counts["checkpoints_begun"] += 1
         own.under_way.append(checkpoint)
         # The device is asked for now, so that whatever the coroutine computes next comes after the stall.
-        turn = node.ask_for_device()
+        turn = node.computing.turn()
         self._run.start(self._stall(node, own, checkpoint, turn), node.id)
 
     async def _stall(self, node: "SimulatedNode", own: _Own, checkpoint: Checkpoint, turn: Turn) -> None:
@@ -168,7 +168,7 @@ class Checkpoints:
                 await Until(env.timeout(cost.stall_seconds()))
             finally:
                 self._run.recorder.span(node.id, "checkpoint", cost.mode, started, float(env.now))
-                node.stalled_seconds += float(env.now) - started
+                node.computing.stalled_seconds += float(env.now) - started
 
     async def _flush(
         self, node: "SimulatedNode", own: _Own, checkpoint: Checkpoint, copied: simpy.Event
@@ -253,7 +253,7 @@ class Checkpoints:
             node, state = self._run.nodes[name], own.committed[number].state
             self._at_steps = max(self._at_steps, state.steps)
             self._run.undo_steps(node, node.steps - state.steps)
-            node.go_back(state)
+            _go_back(node, state)
 
     async def alone(self, node: "SimulatedNode", main: Coroutine[Any, Any, None]) -> None:
         """A node that came back on its own: it starts, reads its last checkpoint, and does what its role
@@ -267,3 +267,13 @@ class Checkpoints:
             raise
         own.began, own.at_steps = node.now, node.steps
         await main
+
+
+def _go_back(node: "SimulatedNode", state: NodeState) -> None:
+    """A node comes up as it was then, with everything since undone."""
+    node.put_on_disk(state)
+    node.begin_again(disk=True)
+    node.incarnation = state.incarnation
+    node.steps, node.batches_drawn = state.steps, state.batches_drawn
+    node.rng.bit_generator.state = dict(state.luck)
+    node.computing.undone_seconds += node.computing.useful_seconds - state.useful_seconds

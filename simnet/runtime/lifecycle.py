@@ -93,7 +93,7 @@ class Lifecycle:
     def halt(self, node_id: str) -> None:
         """All that runs on a node ends now."""
         node, env = self._run.nodes[node_id], self._run.env
-        node.cut_computation()
+        node.computing.cut()
         if self._run.checkpoints is not None:
             self._run.checkpoints.drop(node_id)
         # From an event of its own: a process cannot interrupt itself, and this may be called by one of these.

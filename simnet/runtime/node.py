@@ -1,4 +1,4 @@
-"""What an algorithm sees: the :class:`Node` it runs on, the messages it gets, and the base class it extends.
+"""What an algorithm sees: the :class:`Node` it runs on, and the base class it extends.
 
 Algorithms are native coroutines written against :class:`Node` alone, so the same code runs under the
 simulated clock and over real sockets.
@@ -6,140 +6,47 @@ simulated clock and over real sockets.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from simnet.runtime.errors import (
+    Aborted,
+    Cancelled,
+    GroupChanged,
+    NodeDown,
+    NoValuesError,
+    PeerLost,
+    Timeout,
+)
+from simnet.runtime.task import Task
+from simnet.runtime.values import Encoded, Gradient, Message, View
+
+__all__ = [
+    "Aborted",
+    "Algorithm",
+    "Cancelled",
+    "Encoded",
+    "Gradient",
+    "GroupChanged",
+    "Message",
+    "NoValuesError",
+    "Node",
+    "NodeDown",
+    "OnLayer",
+    "PeerLost",
+    "Task",
+    "Timeout",
+    "View",
+]
+
 T = TypeVar("T")
-
-
-class Timeout(Exception):
-    """What was awaited did not happen within the seconds allowed for it."""
-
-
-class GroupChanged(Exception):
-    """The members of a collective are to agree on a new view first; see :meth:`Node.regroup`.
-
-    Raised by every collective that this node is in, or begins, once somebody asked for a new view: a member
-    that lost another one, or a node that is back and wants to take part.
-    """
-
-
-class Aborted(Exception):
-    """The method gives up: raised by its own code, it ends the run, which is recorded as aborted.
-
-    What was done until then is kept. The message says who and why.
-    """
-
-
-class PeerLost(GroupChanged):
-    """The node that was waited for went down; raised once the detection timeout has passed since.
-
-    Raised by `send` to it, by `recv` from it (not by a `recv` from anybody, which any other node may still
-    answer) and by every collective in whose group it is. What had left it before still arrives.
-    """
-
-    def __init__(self, peer: str) -> None:
-        super().__init__(peer)  # SimPy copies errors by their arguments
-        self.peer = peer
-
-    def __str__(self) -> str:
-        return f"{self.peer} went down"
-
-
-class Cancelled(BaseException):
-    """Raised inside a task at its `await` when :meth:`Task.cancel` was called on it."""
-
-
-class NodeDown(Cancelled):
-    """Raised at every `await` of a node's own code when that node goes down.
-
-    Whatever the code does then, it does nothing more: its tasks end. Should the node come up again, the
-    coroutine of its role starts anew, with :attr:`Node.incarnation` one higher.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A payload that knows its own size: what a codec made, or a share of a larger tensor.
-
-    `content` is what the receiver gets to decode, `raw_bytes` what it takes on the wire before
-    `charge_as` scales it; `charged_bytes` is what the network is charged, where that is known otherwise.
-    """
-
-    content: Any
-    raw_bytes: float
-    charged_bytes: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What arrived: the payload and where, when and from which version of the sender it left."""
-
-    sender: str
-    tag: Hashable
-    payload: Any
-    version: int
-    sent_at: float
-    bytes: float
-    """Charged bytes, as the network carried them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gradient:
-    """A minibatch gradient: its mean loss, and the flat vector of shape `[d]`."""
-
-    loss: float
-    vector: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Which nodes of a role take part in its collectives, as its members agreed."""
-
-    epoch: int
-    """Counts the views of a role, from 0: all of its nodes."""
-    members: tuple[str, ...]
-    """In rank order."""
-    leader: str
-    """The member that is furthest: whose state the others take over; the lowest rank of several."""
-    version: int
-    """The leader's."""
-    behind: tuple[str, ...]
-    """Members that are not as far as the leader, and those that come from elsewhere: they lack its state."""
-    over: bool
-    """Whether a node has done all of its work and those of this view have nothing left to do with it."""
-
-
-class NoValuesError(Exception):
-    """A value was asked for in a timing-only run, whose vectors have shapes and no values."""
 
 
 OnLayer = Callable[[slice, Tensor], None]
 """Called with where a layer lies in the flat vector, and with its part of it."""
-
-
-class Task(ABC, Generic[T]):
-    """A coroutine that runs beside its parent; awaiting it gives its return value or raises its error.
-
-    A :class:`GroupChanged` (or `PeerLost`) is kept until the task is awaited; any other error that nobody
-    awaits ends the run.
-    """
-
-    @abstractmethod
-    def __await__(self) -> Any: ...
-
-    @property
-    @abstractmethod
-    def done(self) -> bool:
-        """True once the coroutine has returned or was cancelled."""
-
-    @abstractmethod
-    def cancel(self) -> None:
-        """Raise :class:`Cancelled` at the coroutine's `await`; a flow it was sending is cut off."""
 
 
 class Node(ABC):

@@ -74,7 +74,7 @@ class Rollback:
         again."""
         most: dict[Hashable, int] = {}
         for node in self._run.nodes.values():
-            for key, calls in node.collectives_called.items():
+            for key, calls in node.calls.made.items():
                 most[key] = max(calls, most.get(key, 0))
         return most
 
@@ -93,7 +93,7 @@ class Rollback:
         calls = self._collectives_called()
         checkpoints.go_back(number)
         for node in run.nodes.values():
-            node.meets_as(calls)
+            node.calls.made = dict(calls)  # all number their next ones alike
             node.unnote(self)
         run.active_until_now()
         if self._lost is not None:

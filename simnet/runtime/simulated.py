@@ -1,32 +1,30 @@
 """One run under the simulated clock: coroutines on SimPy, flows on the fluid network, work in the engine."""
 
-import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from contextlib import nullcontext
 from math import ceil, inf
 from typing import Any, TypeVar
 
-import simpy
-from simpy.events import EventPriority
-
-from simnet.compute import Engine, Job, TimingEngine, TrainJob
+from simnet.compute import Engine, Job, TimingEngine
 from simnet.compute.charging import even_layers
+from simnet.compute.memory import rare_collections
 from simnet.network import Clock, FluidNetwork, InvariantError, Transfer, transport_of
 from simnet.results import Recorder
-from simnet.runtime.accounts import record_accounts
+from simnet.runtime.accounts import record_accounts, record_transfer
 from simnet.runtime.adversary import Adversary
 from simnet.runtime.byzantine_node import honest, seen_by_its_method
 from simnet.runtime.checkpoints import Checkpoints
 from simnet.runtime.churning import Churning
 from simnet.runtime.collectives import Collectives, SteppedRings
+from simnet.runtime.ending import check_work, close_network, outcome, target_moment, work_seconds
 from simnet.runtime.evaluation import Evaluation, HasModel
 from simnet.runtime.failures import Failures
+from simnet.runtime.flushes import Flushes
 from simnet.runtime.lifecycle import DeadlockError as DeadlockError
 from simnet.runtime.lifecycle import Lifecycle
-from simnet.runtime.node import Aborted, Cancelled, Encoded, Message, Node
+from simnet.runtime.node import Aborted, Encoded, Message, Node
 from simnet.runtime.partitions import Partitions
 from simnet.runtime.payload import kind_of, payload_bytes
 from simnet.runtime.placement import Placed, members_by_role, placements
@@ -44,20 +42,9 @@ from simnet.streams import Streams
 
 T = TypeVar("T")
 
-FLUSH_PRIORITY = EventPriority(2)
-"""SimPy priority of the engine's flush: after an instant's normal events, before the network's solve."""
 REPORT_SECONDS = 0.1
 STUCK_EVENTS = 2_000_000
 """So many events without the clock moving are a loop that never waits."""
-
-
-@dataclass(slots=True, eq=False)
-class _Finishing:
-    job: Job[Any]
-    node: SimulatedNode
-    gradients: int
-    steps: int
-    event: simpy.Event
 
 
 class SimulatedRun:
@@ -77,7 +64,6 @@ class SimulatedRun:
         self.cost = world.cost
         self.faults = world.faults
         self.pipeline = world.pipeline
-        self.faults = world.faults
         self.engine = engine
         self.layers = (
             engine.layers if world.cost.layers is None else even_layers(engine.parameters, world.cost.layers)
@@ -97,10 +83,12 @@ class SimulatedRun:
         self._stop = world.scenario.stop
         self._stop_time = inf if self._stop.time is None else self._stop.time
         self._tasks: dict[SimulatedTask[Any], None] = {}
-        self._finishing: list[_Finishing] = []
+        self._flushes = Flushes(
+            self.env, engine, self.shared_steps, self.counts, self._stepped, self._flushed
+        )
         self._last_activity = 0.0
         self._reported = 0.0
-        self._raw_bytes_sent = 0.0
+        self.raw_bytes_sent = 0.0
         self.worker_steps = 0
         self._group_numbers: dict[tuple[str, ...], int] = {}
         placed = placements(method.roles(), world.topology, world.pipeline)
@@ -131,23 +119,10 @@ class SimulatedRun:
         )
         self._trained_role = STAGE if STAGE in self.members else "worker"
         self._workers = [self.nodes[name] for name in self.members[self._trained_role]]
-        local: Sequence[HasModel]
-        evaluated: Sequence[HasModel]
-        if self.pipeline is not None and self._trained_role == STAGE:
-            local = evaluated = whole_models(self.pipeline, self.nodes, engine.initial_params)
-        else:
-            local = honest(self._workers, self.adversary)
-            evaluated = honest(
-                [self.nodes[name] for name in self.members[method.evaluated_role]], self.adversary
-            )
+        local, evaluated = self._models(method.evaluated_role)
+        has_model, stepping = self.lifecycle.has_model, len(self._workers)
         self._evaluation = Evaluation(
-            engine,
-            recorder,
-            world.scenario.evaluate,
-            local,
-            evaluated,
-            stepping=len(self._workers),
-            has_model=self.lifecycle.has_model,
+            engine, recorder, world.scenario.evaluate, local, evaluated, stepping, has_model
         )
 
     def _made(self, one: Placed) -> SimulatedNode:
@@ -156,6 +131,14 @@ class SimulatedRun:
             assert self.pipeline is not None, "a world for a method with stages has a pipeline"
             return SimulatedStage(self, self.pipeline, one, everybody)
         return SimulatedNode(self, one, everybody)
+
+    def _models(self, evaluated_role: str) -> tuple[Sequence[HasModel], Sequence[HasModel]]:
+        """Whose models are evaluated: the workers' own, and those that the method hands over."""
+        if self.pipeline is not None and self._trained_role == STAGE:
+            whole = whole_models(self.pipeline, self.nodes, self.engine.initial_params)
+            return whole, whole
+        handing_over = [self.nodes[name] for name in self.members[evaluated_role]]
+        return honest(self._workers, self.adversary), honest(handing_over, self.adversary)
 
     # -- the loop -------------------------------------------------------------------------------------
 
@@ -166,7 +149,7 @@ class SimulatedRun:
         `InvariantError` if clock and work disagree, and whatever a coroutine raises, such as a `PeerLost`
         that the method does not handle.
         """
-        with _rare_collections() if not self.engine.has_values else nullcontext():
+        with rare_collections() if not self.engine.has_values else nullcontext():
             try:
                 return self._run()
             except BaseException:
@@ -193,7 +176,8 @@ class SimulatedRun:
                     for moment in self._evaluation.moments(env.now, last):
                         self._evaluation.stage(moment, self.worker_steps, self.network.bytes_sent_at(moment))
                     self._report()
-                target = self._target_moment(min(upcoming, self._stop_time))
+                loss, until = self._evaluation.latest.get("loss", inf), min(upcoming, self._stop_time)
+                target = target_moment(self._stop, loss, self.network, env.now, until)
                 if upcoming == inf or upcoming >= self._stop_time or target < inf:
                     break
             events += 1
@@ -218,89 +202,19 @@ class SimulatedRun:
             self.env.run(until=ended)
         return ended
 
-    def _target_moment(self, until: float) -> float:
-        """When the loss or the bytes of `stop` are reached, if that is before the next event at `until`."""
-        stop, now = self._stop, float(self.env.now)
-        if stop.loss is not None and self._evaluation.latest.get("loss", inf) <= stop.loss:
-            return now
-        if stop.bytes is None:
-            return inf
-        sent = self.network.bytes_sent
-        if sent >= stop.bytes:
-            return now
-        by_then = self.network.bytes_sent_at(until) if until < inf else sent
-        if by_then < stop.bytes:
-            return inf
-        return now + (until - now) * (stop.bytes - sent) / (by_then - sent)  # bytes flow steadily till then
-
     def _close(self, ended: float, aborted: str = "") -> Outcome:
-        unfinished = sum(node.stop_computing() for node in self.nodes.values())
+        unfinished = sum(node.computing.stop() for node in self.nodes.values())
         for task in list(self._tasks):
             task.close()
-        self.network.check()
-        in_flight = self.network.bytes_in_flight
-        self.network.close()
-        self.network.check()
-        use = self.network.link_use()
-        self.recorder.links(
-            use.resource, use.start.tolist(), use.end.tolist(), use.bytes.tolist(), use.capacity.tolist()
-        )
+        in_flight = close_network(self.network, self.recorder)
         self._evaluation.finish(ended, self.worker_steps, self.network.bytes_sent)
         self._report()
-        self._check_work()
-        work = self._work_seconds(unfinished)
+        check_work(self.counts, self._flushes.done)
+        work = work_seconds(self.nodes.values(), unfinished)
         if self.scenario.faults != FaultsConfig():
             record_accounts(self.nodes.values(), self.recorder, ended)
-        busy = sum(node.busy_seconds for node in self._workers)
-        return Outcome(
-            virtual_seconds=ended,
-            steps=self.worker_steps / len(self._workers),
-            worker_steps=self.worker_steps,
-            bytes_sent=self.network.bytes_sent,
-            raw_bytes_sent=self._raw_bytes_sent,
-            utilization=busy / (ended * len(self._workers)) if ended > 0 else 0.0,
-            final=self._evaluation.latest,
-            invariants={
-                **self.counts,
-                "bytes_sent": self.network.bytes_sent,
-                "bytes_received": self.network.bytes_received,
-                "bytes_lost": self.network.bytes_lost,
-                "bytes_in_flight_at_end": in_flight,
-                **work,
-            },
-            aborted=aborted,
-        )
-
-    def _check_work(self) -> None:
-        """The clock and the work agree: every charged step was really taken; if only timed, counted."""
-        for kind in ("gradients", "steps"):
-            charged, done = self.counts[f"{kind}_charged"], self.counts[f"{kind}_{self._done}"]
-            if charged != done:
-                raise InvariantError(f"{charged} {kind} were charged, {done} were {self._done}")
-
-    def _work_seconds(self, unfinished: float) -> dict[str, float]:
-        """Computing time of all nodes, as far as it was charged, and what became of it."""
-        charged = sum(node.busy_seconds for node in self.nodes.values())
-        wasted = sum(node.wasted_seconds for node in self.nodes.values())
-        undone = sum(node.undone_seconds for node in self.nodes.values())
-        used = sum(node.used_seconds for node in self.nodes.values()) - unfinished - undone
-        if abs(charged - used - wasted - undone - unfinished) > 1e-9 * max(1.0, charged):
-            raise InvariantError(
-                f"{charged} s of work were charged, but {used} s were used, {wasted} s wasted, "
-                f"{undone} s undone and {unfinished} s unfinished"
-            )
-        return {
-            "work_seconds_charged": charged,
-            "work_seconds_used": used,
-            "work_seconds_wasted": wasted,
-            "work_seconds_undone": undone,
-            "work_seconds_unfinished": unfinished,
-        }
-
-    @property
-    def _done(self) -> str:
-        """What became of work: a timing-only run computes nothing."""
-        return "computed" if self.engine.has_values else "counted"
+        known = {"bytes_in_flight_at_end": in_flight, **work}
+        return outcome(self, self._workers, ended, self._evaluation.latest, known, aborted)
 
     # -- what nodes ask for ---------------------------------------------------------------------------
 
@@ -395,54 +309,26 @@ class SimulatedRun:
         """A computation starts: models are as the method left them, which is when they are evaluated."""
         self._evaluation.work_begins()
 
-    async def finish(self, job: Job[Any], node: SimulatedNode, *, gradients: int = 0, steps: int = 0) -> Any:
-        """Await the result of a job whose time has passed: all of an instant are computed in one flush."""
-        entry = _Finishing(job, node, gradients, steps, self.env.event())
-        if not self._finishing:
-            flush = simpy.Event(self.env)
-            flush._ok, flush._value = True, None
-            flush.callbacks.append(self._flush)
-            self.env.schedule(flush, priority=FLUSH_PRIORITY)
-        self._finishing.append(entry)
-        try:
-            return await node.wait(entry.event, "its result")
-        except Cancelled:
-            if entry in self._finishing:
-                self._finishing.remove(entry)
-                node.waste_result()
-            raise
+    def finish(
+        self, job: Job[Any], node: SimulatedNode, *, gradients: int = 0, steps: int = 0
+    ) -> Coroutine[Any, Any, Any]:
+        """Await the result of a job whose time has passed."""
+        return self._flushes.finish(job, node, gradients, steps)
 
-    def _flush(self, _: simpy.Event) -> None:
-        finishing, self._finishing = self._finishing, []
-        self.shared_steps.forget()
-        training = [entry for entry in finishing if isinstance(entry.job, TrainJob)]
-        if any(entry.job.result is None for entry in finishing):
-            for entry in training:  # their time has passed: nothing can take them back to the old state
-                entry.node.exchange_state({})
-            self.engine.flush()
-        for entry in training:
-            if entry.job.result is not None:
-                entry.node.exchange_state(entry.job.result.state)
-        for entry in finishing:
-            result = entry.job.result
-            if result is None:
-                raise InvariantError(f"a job of {entry.node.id} was charged but not computed")
-            self.counts["gradients_charged"] += entry.gradients
-            self.counts["steps_charged"] += entry.steps
-            gradients, steps = entry.job.computed()
-            self.counts[f"gradients_{self._done}"] += gradients
-            self.counts[f"steps_{self._done}"] += steps
-            if entry.node.role == self._trained_role:
-                entry.node.steps += entry.steps
-                self.worker_steps += entry.steps
-                if entry.steps and self._churning is not None:
-                    self._churning.stepped(entry.node)
+    def _stepped(self, node: SimulatedNode, steps: int) -> None:
+        """A node has taken so many steps in one piece of work."""
+        if node.role == self._trained_role:
+            node.steps += steps
+            self.worker_steps += steps
+            if steps and self._churning is not None:
+                self._churning.stepped(node)
+
+    def _flushed(self) -> None:
+        """All work of an instant is done."""
         self._evaluation.steps_taken(self.worker_steps // len(self._workers))
         if self.weather_ahead and self._spent():
             self.stop_weather()
         self._report(urgent=False)
-        for entry in finishing:
-            entry.event.succeed(entry.job.result)
 
     # -- messages -------------------------------------------------------------------------------------
 
@@ -489,21 +375,8 @@ class SimulatedRun:
         self.failures.ended(transfer)
         left = transfer.bytes - transfer.remaining
         if transfer.bytes > 0 and not transfer.local:
-            self._raw_bytes_sent += transfer.raw_bytes * (left / transfer.bytes)
-        self.recorder.transfer(
-            transfer.id,
-            transfer.kind,
-            transfer.source,
-            transfer.target,
-            transfer.raw_bytes,
-            transfer.bytes,
-            transfer.start,
-            transfer.left_at,
-            transfer.delivered_at,
-            transfer.status,
-            transfer.mean_rate,
-            transfer.bound,
-        )
+            self.raw_bytes_sent += transfer.raw_bytes * (left / transfer.bytes)
+        record_transfer(self.recorder, transfer)
 
     # -- watching -------------------------------------------------------------------------------------
 
@@ -520,17 +393,3 @@ class SimulatedRun:
                     self._evaluation.latest.get("loss", inf),
                 )
             )
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Look for garbage in cycles less often: with millions of live events each look takes long.
-
-    Where nothing is computed such garbage holds no tensors, so it may wait.
-    """
-    before = gc.get_threshold()
-    gc.set_threshold(500_000, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)

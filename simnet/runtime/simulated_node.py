@@ -1,25 +1,22 @@
 """`Node` under the simulated clock: SimPy says when, the fluid network how long, the engine what."""
 
-from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
+from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 import simpy
-import torch
 from torch import Tensor
 
-from simnet.faults.slowdown import NO_SLOWDOWN
 from simnet.runtime.checkpoints import Memory, NodeState
-from simnet.runtime.clocked_work import ClockedWork
+from simnet.runtime.collective_calls import CollectiveCalls
 from simnet.runtime.collectives import pass_on, tree_barrier
+from simnet.runtime.computations import Computations
 from simnet.runtime.node import (
     Cancelled,
     Gradient,
     GroupChanged,
     Message,
     Node,
-    NoValuesError,
     OnLayer,
     PeerLost,
     Task,
@@ -27,41 +24,12 @@ from simnet.runtime.node import (
     View,
 )
 from simnet.runtime.placement import Placed
-from simnet.runtime.rings import CollectiveTag
-from simnet.runtime.waiting import Mailbox, SimulatedTask, Turn, Turns, Until
+from simnet.runtime.waiting import Mailbox, Until, Waiting
 
 if TYPE_CHECKING:
     from simnet.runtime.simulated import SimulatedRun
 
 T = TypeVar("T")
-
-
-class Waiting(NamedTuple):
-    """What a coroutine waits for, since when, and on which other node it depends."""
-
-    what: object
-    """Says so as `str(what)`."""
-    since: float
-    peer: str | None
-    process: simpy.Process | None
-    watching: Collection[str] = ()
-    """Others whose loss it wants to know."""
-
-    @property
-    def peers(self) -> tuple[str, ...]:
-        """All whose loss it is told of."""
-        return (*self.watching,) if self.peer is None else (self.peer, *self.watching)
-
-
-class TimedGradient(NamedTuple):
-    """The gradient of a timing-only run: a shape, and no loss."""
-
-    vector: Tensor
-
-    @property
-    def loss(self) -> float:
-        """Raises :class:`NoValuesError`: nothing was computed."""
-        raise NoValuesError("the loss of a gradient was asked for in a timing-only run, which has no values")
 
 
 class SimulatedNode(Node):
@@ -74,16 +42,13 @@ class SimulatedNode(Node):
         self.role = placed.role
         self.rank = placed.rank
         self.host = placed.host
-        self._machine = run.cost.machines[placed.machine]
-        self._clocked = ClockedWork(self._machine, run.faults.slowdowns.get(self.host, NO_SLOWDOWN))
-        self._device = Turns(run.env)
+        self.computing = self._computations(placed)
         self._mailbox = Mailbox(run.env)
         self._params = run.engine.initial_params
         self._optimizer_state = run.engine.init_state(self._params)
-        self._everybody = everybody
         self._view: View | None = None
         self._joined_as = 0
-        self._collectives_called: dict[Hashable, int] = {}
+        self.calls = CollectiveCalls(self, run, everybody)
         self.samples = run.task.samples[self.rank] if self.role == "worker" else 0
         self.parameters = run.cost.charged_parameters
         self.layers = run.layers
@@ -95,20 +60,12 @@ class SimulatedNode(Node):
         self._disk: Memory | None = None
         self.steps = 0
         self.batches_drawn = 0
-        self.busy_seconds = 0.0
-        self.used_seconds = 0.0
-        """Of these, seconds of computations whose result somebody had, or may have yet."""
-        self.wasted_seconds = 0.0
-        """Of these, seconds of computations that were cut off, or whose result nobody had."""
-        self.undone_seconds = 0.0
-        """And of computations that all went back behind."""
-        self.stalled_seconds = 0.0
-        """Seconds in which checkpoints had the device."""
         self.kept = {}
-        self._last_seconds = 0.0
-        self._computing: tuple[str, float] | None = None
         self._sleepers = 0
         self.waiting_for: dict[int, Waiting] = {}
+
+    def _computations(self, placed: Placed) -> Computations:
+        return Computations(self, self._run, placed)
 
     # -- plain attributes -----------------------------------------------------------------------------
 
@@ -191,35 +148,12 @@ class SimulatedNode(Node):
             batches_drawn=self.batches_drawn,
             luck=self.rng.bit_generator.state,
             incarnation=self.incarnation,
-            useful_seconds=self.useful_seconds,
+            useful_seconds=self.computing.useful_seconds,
         )
-
-    def go_back(self, state: NodeState) -> None:
-        """Come up as it was then, with everything since undone."""
-        self.put_on_disk(state)
-        self.begin_again(disk=True)
-        self.incarnation = state.incarnation
-        self.steps, self.batches_drawn = state.steps, state.batches_drawn
-        self.rng.bit_generator.state = dict(state.luck)
-        self.undone_seconds += self.useful_seconds - state.useful_seconds
 
     def put_on_disk(self, state: NodeState) -> None:
         """What it has when it comes up the next time."""
         self._disk = state.memory
-
-    @property
-    def useful_seconds(self) -> float:
-        """Seconds of computations whose result counts, so far."""
-        return self.busy_seconds - self.wasted_seconds - self.undone_seconds
-
-    def meets_as(self, calls: Mapping[Hashable, int]) -> None:
-        """Number its next collectives as all others do."""
-        self._collectives_called = dict(calls)
-
-    @property
-    def collectives_called(self) -> Mapping[Hashable, int]:
-        """How often it called each collective."""
-        return self._collectives_called
 
     def note(self, what: object) -> None:
         """It waits for something, though no coroutine of its own does; for who asks why nothing happens."""
@@ -229,17 +163,13 @@ class SimulatedNode(Node):
         """It does not any more."""
         del self.waiting_for[id(what)]
 
-    def ask_for_device(self) -> Turn:
-        """A turn at the device: what is asked for later comes later."""
-        return self._device.request()
-
     def pass_seconds(self) -> float:
         """Forward and backward pass between two updates: how long its parameters do not change."""
-        return self._machine.gradient_seconds() if self.role == "worker" else 0.0
+        return self.computing.machine.gradient_seconds() if self.role == "worker" else 0.0
 
     # -- computation ----------------------------------------------------------------------------------
 
-    async def train(
+    def train(
         self,
         steps: int | None = None,
         *,
@@ -247,203 +177,44 @@ class SimulatedNode(Node):
         on_layer: OnLayer | None = None,
         lr_scale: float = 1.0,
         only: slice | Tensor | None = None,
-    ) -> int:
-        if (steps is None) == (until is None):
-            raise ValueError("train() takes either steps or until")
-        if on_layer is not None and (until is not None or not self._run.engine.layerwise_steps):
-            reason = (
-                "until" if until is not None else "an optimizer that needs all gradients (clip_norm, muon)"
-            )
-            raise ValueError(f"train() cannot step layer by layer (on_layer) with {reason}")
-        if steps is not None and steps < 1:
-            raise ValueError(f"train() takes at least one step, not {steps}")
-        with self._device.request() as turn:
-            await self.wait(turn, "its device")
-            before, started, first = self._params, self.now, self.batches_drawn
-            if until is not None:
-                await self.wait(_ended(self._env, until), "the task it trains beside")
-                steps = self._clocked.steps_until(started, self.now, first, self._run.steps_left(self))
-                if steps > 0:
-                    self._computed("train", started, self._clocked.train(started, first, steps))
-            else:
-                steps = min(steps or 0, self._run.steps_left(self))
-            if steps < 1:
-                return 0
-            partial: dict[str, Any] = {}
-            if lr_scale != 1 or only is not None:
-                partial = {"lr_scale": lr_scale, "only": only}
-            job = self._run.engine.submit_train(
-                self.rank, before, self._optimizer_state, steps, first, **partial
-            )
-            self.batches_drawn += steps
-            if on_layer is not None:
-                result = await self._layer_by_layer("train", job, on_layer, first, steps)
-            else:
-                seconds = self._clocked.train(started, first, steps) if until is None else None
-                result = await self._finish("train", job, seconds, gradients=steps, steps=steps)
-            if self._params is not before:
-                raise RuntimeError(
-                    f"params of {self.id} were assigned while it was training: that work would be lost; "
-                    "use gradient() and step() to overlap"
-                )
-            self._params, self._optimizer_state = result.params, result.state
-        if self._run.engine.has_values:
-            loss = float(result.losses.mean())
-            self._run.recorder.metric(self.now, self.id, self.steps, "train_loss", loss)
-        return steps
+    ) -> Coroutine[Any, Any, int]:
+        return self.computing.train(steps, until=until, on_layer=on_layer, lr_scale=lr_scale, only=only)
 
-    async def gradient(self, params: Tensor | None = None, *, on_layer: OnLayer | None = None) -> Gradient:
-        with self._device.request() as turn:
-            await self.wait(turn, "its device")
-            at = self._params if params is None else params
-            drawn = self.batches_drawn
-            job = self._run.engine.submit_gradient(self.rank, at, drawn)
-            self.batches_drawn += 1
-            if on_layer is not None:
-                result = await self._layer_by_layer("gradient", job, on_layer, drawn)
-            else:
-                seconds = self._clocked.gradient(self.now, drawn)
-                result = await self._finish("gradient", job, seconds, gradients=1)
-        if not self._run.engine.has_values:
-            return cast(Gradient, TimedGradient(result.vector))
-        loss = float(result.loss)
-        self._run.recorder.metric(self.now, self.id, self.steps, "train_loss", loss)
-        return Gradient(loss, result.vector)
+    def gradient(
+        self, params: Tensor | None = None, *, on_layer: OnLayer | None = None
+    ) -> Coroutine[Any, Any, Gradient]:
+        return self.computing.gradient(params, on_layer=on_layer)
 
-    async def loss(self, params: Tensor | None = None) -> float:
-        with self._device.request() as turn:
-            await self.wait(turn, "its device")
-            at = self._params if params is None else params
-            job = self._run.engine.submit_loss(self.rank, at, self.batches_drawn)
-            seconds = self._clocked.loss(self.now, self.batches_drawn)
-            return float(await self._finish("loss", job, seconds))
+    def loss(self, params: Tensor | None = None) -> Coroutine[Any, Any, float]:
+        return self.computing.loss(params)
 
-    async def predictions(self, models: Sequence[Tensor], batches: int = 1) -> tuple[Tensor, Tensor]:
-        with self._device.request() as turn:
-            await self.wait(turn, "its device")
-            stacked = torch.stack(list(models))
-            job = self._run.engine.submit_predictions(self.rank, stacked, self.batches_drawn, batches)
-            passes = len(models) * batches
-            seconds = self._clocked.loss(self.now, self.batches_drawn, passes)
-            return cast(tuple[Tensor, Tensor], await self._finish("predict", job, seconds))
+    def predictions(
+        self, models: Sequence[Tensor], batches: int = 1
+    ) -> Coroutine[Any, Any, tuple[Tensor, Tensor]]:
+        return self.computing.predictions(models, batches)
 
-    async def step(self, gradient: Tensor) -> None:
-        with self._device.request() as turn:
-            await self.wait(turn, "its device")
-            await self._work("step", self._clocked.optimizer(self.now, self.batches_drawn - 1))
-            job = self._run.engine.submit_step(self._params, gradient, self._optimizer_state)
-            result = await self._run.finish(job, self, steps=1)
-            self._params, self._optimizer_state = result.params, result.state
+    def step(self, gradient: Tensor) -> Coroutine[Any, Any, None]:
+        return self.computing.step(gradient)
 
-    async def compute(
+    def compute(
         self,
         function: Callable[..., T],
         *arguments: Any,
         flops: float | None = None,
         seconds: float | None = None,
-    ) -> T:
-        if (flops is None) == (seconds is None):
-            raise ValueError("compute() takes either flops or seconds: there is no work without a cost")
-        cost = seconds if flops is None else flops
-        if cost is None or not cost > 0:
-            raise ValueError(f"compute() needs a positive cost, not flops={flops}, seconds={seconds}")
-        duration = cost if flops is None else self._machine.seconds(flops)
-        with self._device.request() as turn:
-            await self.wait(turn, "its device")
-            await self._work("compute", self._clocked.other(self.now, duration))
-            self._run.counts["computations"] += 1
-            return cast(T, self._run.shared_steps.call(self.now, function, arguments))
-
-    async def _finish(
-        self, name: str, job: Any, seconds: float | None, *, gradients: int = 0, steps: int = 0
-    ) -> Any:
-        """Let the job's time pass (it has passed already if `seconds` is None), then have its result."""
-        try:
-            if seconds is not None:
-                if not self._run.ends_in_time(seconds):
-                    self._run.engine.withdraw(job)
-                await self._work(name, seconds)
-            return await self._run.finish(job, self, gradients=gradients, steps=steps)
-        except Cancelled:
-            self._run.engine.withdraw(job)
-            raise
-
-    async def _layer_by_layer(
-        self, name: str, job: Any, on_layer: OnLayer, first: int, steps: int = 0
-    ) -> Any:
-        """Let the job's time pass, and hand over each layer when its last step's backward pass leaves it.
-
-        Values are computed, and steps are counted, when the first of them is handed over.
-        """
-        started, layers = self.now, list(reversed(self.layers))
-        moments = self._clocked.layers(started, first, steps, [layer.stop - layer.start for layer in layers])
-        self._computing = (name, started)
-        self._run.work_begins()
-        result = None
-        try:
-            for layer, moment in zip(layers, moments, strict=True):
-                if result is None and not self._run.ends_in_time(moment - started):
-                    self._run.engine.withdraw(job)
-                await self.wait(self._env.timeout(max(0.0, moment - self.now)), name)
-                if result is None:
-                    result = await self._run.finish(job, self, gradients=steps or 1, steps=steps)
-                vector = result.params if steps else result.vector
-                on_layer(layer, vector[layer])
-        except Cancelled:
-            self._run.engine.withdraw(job)
-            self.cut_computation()
-            raise
-        self.stop_computing()
-        return result
-
-    async def _work(self, name: str, seconds: float) -> None:
-        """Hold the device for `seconds`; the caller has it already."""
-        self._computing = (name, self.now)
-        self._run.work_begins()
-        try:
-            await self.wait(self._env.timeout(seconds), name)
-        except Cancelled:
-            self.cut_computation()
-            raise
-        self.stop_computing()
+    ) -> Coroutine[Any, Any, T]:
+        return self.computing.compute(function, *arguments, flops=flops, seconds=seconds)
 
     @property
     def under_way(self) -> bool:
         """Whether this node computes or sleeps, as opposed to waiting for others."""
-        return self._computing is not None or self._sleepers > 0
-
-    def stop_computing(self) -> float:
-        """Account for the computation under way, as far as it has come: for so many seconds."""
-        if self._computing is None:
-            return 0.0
-        name, started = self._computing
-        self._computing = None
-        return self._computed(name, started, self.now - started)
-
-    def _computed(self, name: str, started: float, seconds: float) -> float:
-        self.busy_seconds += seconds
-        self.used_seconds += seconds
-        self._last_seconds = seconds
-        self._run.active_until_now()
-        self._run.recorder.span(self.id, "compute", name, started, started + seconds)
-        return seconds
+        return self.computing.under_way or self._sleepers > 0
 
     def exchange_state(self, state: dict[str, Tensor]) -> None:
         """Have another optimizer state: none while a new one is computed, so that there are never two."""
         self._optimizer_state = state
 
     # -- going down and coming back ---------------------------------------------------------------------
-
-    def cut_computation(self) -> None:
-        """Nobody will have the result of what it computes just now: that is wasted, as far as it has come."""
-        if self._computing is not None:
-            self.stop_computing()
-            self.waste_result()
-
-    def waste_result(self) -> None:
-        """Nobody will have the result of what it has just computed."""
-        self.used_seconds -= self._last_seconds
-        self.wasted_seconds += self._last_seconds
 
     def begin_again(self, *, disk: bool, finished: bool = False) -> None:
         """It comes up, with an empty mailbox, and with what it last had on its disk or what everybody had at
@@ -522,7 +293,18 @@ class SimulatedNode(Node):
         return cast(Message, arrival.value)
 
     async def exchange(self, peer: str, payload: Any, tag: Hashable = "") -> Any:
-        return await pass_on(self, peer, peer, payload, tag)
+        failures = self._run.failures
+        if failures.is_lost(self.id, peer) or failures.is_down(peer):
+            return await pass_on(self, peer, peer, payload, tag)
+        transfer = self._run.post(self, peer, payload, tag)  # leaves by itself: that takes no task of its own
+        try:
+            message = await self.recv(peer, tag)
+            await self.wait(transfer.sent, f"its message to {peer} to leave", peer)
+        except (Cancelled, GroupChanged):
+            if not transfer.sent.processed:  # what has left arrives all the same
+                self._run.network.cancel(transfer)
+            raise
+        return message.payload
 
     def deliver(self, message: Message) -> None:
         """The network's end of :meth:`recv`."""
@@ -533,83 +315,51 @@ class SimulatedNode(Node):
     async def all_reduce(
         self, tensor: Tensor, op: Literal["mean", "sum"] = "mean", group: Sequence[str] | None = None
     ) -> Tensor:
-        members, tag = self._collective("all_reduce", group)
+        members, tag = self.calls.next("all_reduce", group)
         if len(members) == 1:
             return tensor
-        with self._together("all_reduce", members):
+        with self.calls.together("all_reduce", members):
             return await self._run.collectives.all_reduce(self, tensor, op, members, tag)
 
     async def all_gather(self, payload: Any, group: Sequence[str] | None = None) -> list[Any]:
-        members, tag = self._collective("all_gather", group)
+        members, tag = self.calls.next("all_gather", group)
         if len(members) == 1:
             return [payload]
-        with self._together("all_gather", members):
+        with self.calls.together("all_gather", members):
             return await self._run.collectives.all_gather(self, payload, members, tag)
 
     async def reduce_scatter(
         self, tensor: Tensor, op: Literal["mean", "sum"] = "mean", group: Sequence[str] | None = None
     ) -> Tensor:
-        members, tag = self._collective("reduce_scatter", group)
+        members, tag = self.calls.next("reduce_scatter", group)
         if len(members) == 1:
             return tensor.reshape(-1)
-        with self._together("reduce_scatter", members):
+        with self.calls.together("reduce_scatter", members):
             return await self._run.collectives.reduce_scatter(self, tensor, op, members, tag)
 
     async def broadcast(self, payload: Any, root: str, group: Sequence[str] | None = None) -> Any:
-        members, tag = self._collective("broadcast", group)
+        members, tag = self.calls.next("broadcast", group)
         if root not in members:
             raise ValueError(f"broadcast root {root!r} is not in the group {members}")
         if len(members) == 1:
             return payload
-        with self._together("broadcast", members):
+        with self.calls.together("broadcast", members):
             return await self._run.collectives.broadcast(self, payload, root, members, tag)
 
     async def all_to_all(self, payloads: Sequence[Any], group: Sequence[str] | None = None) -> list[Any]:
-        members, tag = self._collective("all_to_all", group)
+        members, tag = self.calls.next("all_to_all", group)
         if len(payloads) != len(members):
             raise ValueError(f"all_to_all takes one payload per member: {len(members)}, not {len(payloads)}")
         if len(members) == 1:
             return list(payloads)
-        with self._together("all_to_all", members):
+        with self.calls.together("all_to_all", members):
             return await self._run.collectives.all_to_all(self, payloads, members, tag)
 
     async def barrier(self, group: Sequence[str] | None = None) -> None:
-        members, tag = self._collective("barrier", group)
+        members, tag = self.calls.next("barrier", group)
         if len(members) > 1:
-            with self._together("barrier", members):
+            with self.calls.together("barrier", members):
                 await tree_barrier(self, members, tag)
-
-    @contextmanager
-    def _together(self, name: str, members: tuple[str, ...]) -> Iterator[None]:
-        """Around the steps of a collective: it ends with the loss of a member, and leaves a span."""
-        ticket = self._run.views.enter(self)
-        try:
-            with self._run.failures.together(self.id, members), self._span(name):
-                yield
-        finally:
-            self._run.views.leave(ticket)
-
-    def _collective(self, kind: str, group: Sequence[str] | None) -> tuple[tuple[str, ...], CollectiveTag]:
-        """The members, and a tag that the n-th call of this kind in this view shares at each of them.
-
-        Raises :class:`GroupChanged` if this node is not in its view any more: it was down.
-        """
-        view = self._view
-        epoch = 0 if view is None else view.epoch
-        if group is None:
-            if not self.in_view:
-                raise GroupChanged(f"{self.id} was down: it must regroup() before it takes part again")
-            members = self.members(self.role) if view is None else view.members
-            number = self._everybody if epoch == 0 else self._run.group_number(members)
-        else:
-            members = tuple(group)
-            if self.id not in members:
-                raise ValueError(f"{self.id} called {kind} of a group that it is not in: {members}")
-            number = self._run.group_number(members)
-        key: Hashable = (kind, number) if epoch == 0 else (kind, number, epoch)
-        turn = self._collectives_called.get(key, 0)
-        self._collectives_called[key] = turn + 1
-        return members, (kind, number if epoch == 0 else (number, epoch), turn)
 
     # -- the rest -------------------------------------------------------------------------------------
 
@@ -647,28 +397,3 @@ class SimulatedNode(Node):
             return await Until(event)
         finally:
             del self.waiting_for[ticket]
-
-    def _span(self, name: str) -> "_Span":
-        return _Span(self, name)
-
-
-class _Span:
-    """Records what a node waited for, from entry to exit."""
-
-    def __init__(self, node: SimulatedNode, name: str) -> None:
-        self._node, self._name, self._started = node, name, node.now
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if error is None:
-            self._node._run.recorder.span(
-                self._node.id, "collective", self._name, self._started, self._node.now
-            )
-
-
-def _ended(env: simpy.Environment, task: Task[Any]) -> simpy.Event:
-    """An event that fires when `task` has ended, whatever became of it."""
-    if not isinstance(task, SimulatedTask):
-        raise TypeError(f"train(until=...) takes a task made by spawn(), not {type(task).__name__}")
-    return task.event

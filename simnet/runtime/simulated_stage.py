@@ -103,8 +103,8 @@ class SimulatedStage(SimulatedNode, StageNode):
     def pass_seconds(self) -> float:
         """Of all microbatches of an update."""
         passes = sum(
-            self._world.forward_seconds(piece, self._machine)
-            + self._world.backward_seconds(piece, self._machine)
+            self._world.forward_seconds(piece, self.computing.machine)
+            + self._world.backward_seconds(piece, self.computing.machine)
             for piece in self.pieces
         )
         return self._run.microbatches * passes
@@ -115,12 +115,12 @@ class SimulatedStage(SimulatedNode, StageNode):
         self, microbatch: int, received: Bundle | None, params: Tensor, chunk: int = 0, version: int = 0
     ) -> Bundle | None:
         piece, codec, samples = self.pieces[chunk], self._codecs[chunk], (self.replica, microbatch)
-        alone = self._world.forward_seconds(piece, self._machine)
-        with self._device.request() as turn:
+        alone = self._world.forward_seconds(piece, self.computing.machine)
+        with self.computing.turn() as turn:
             await self.wait(turn, "its device")
-            seconds = self._clocked.passing(self.now, microbatch, alone)
+            seconds = self.computing.clocked.passing(self.now, microbatch, alone)
             if piece.last:  # nobody needs its outputs: the backward pass computes the loss
-                await self._work("forward", seconds)
+                await self.computing.work("forward", seconds)
                 return None
             job = PieceForward(
                 piece,
@@ -132,7 +132,7 @@ class SimulatedStage(SimulatedNode, StageNode):
                 keep=not self._world.recompute,
             )
             self._forwards[microbatch, chunk] = job
-            values: Tensor = await self._finish("forward", self._run.engine.submit(job), seconds)
+            values: Tensor = await self.computing.finish("forward", self._run.engine.submit(job), seconds)
         return self._bundle(chunk, values, microbatch, version, backward=False)
 
     async def backward(
@@ -144,7 +144,7 @@ class SimulatedStage(SimulatedNode, StageNode):
         chunk: int = 0,
     ) -> PassedBack:
         piece, codec, samples = self.pieces[chunk], self._codecs[chunk], (self.replica, microbatch)
-        with self._device.request() as turn:
+        with self.computing.turn() as turn:
             await self.wait(turn, "its device")
             forward = self._forwards.pop((microbatch, chunk), None)
             job = self._run.engine.submit(
@@ -159,9 +159,9 @@ class SimulatedStage(SimulatedNode, StageNode):
                     forward,
                 )
             )
-            alone = self._world.backward_seconds(piece, self._machine)
-            seconds = self._clocked.passing(self.now, microbatch, alone)
-            result = await self._finish("backward", job, seconds, gradients=1)
+            alone = self._world.backward_seconds(piece, self.computing.machine)
+            seconds = self.computing.clocked.passing(self.now, microbatch, alone)
+            result = await self.computing.finish("backward", job, seconds, gradients=1)
         if result.loss is not None:
             self._run.recorder.metric(self.now, self.id, self.steps, "train_loss", float(result.loss))
         if result.values is None:
@@ -177,9 +177,11 @@ class SimulatedStage(SimulatedNode, StageNode):
             optimizer = self._world.codecs.optimizer(optimizer, self.pieces[0])
         optimizer = self.bound(optimizer)
         flops = 0.0 if self._timed else optimizer.step_flops(self.parameters)
-        with self._device.request() as turn:
+        with self.computing.turn() as turn:
             await self.wait(turn, "its device")
-            await self._work("step", self._clocked.other(self.now, self._machine.seconds(flops)))
+            await self.computing.work(
+                "step", self.computing.clocked.other(self.now, self.computing.machine.seconds(flops))
+            )
             before = self._params
             state = optimizer.init(before) if self._state is None else self._state
             gradient = self._constrained("gradient", gradient, before)

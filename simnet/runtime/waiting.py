@@ -1,9 +1,9 @@
 """Awaiting SimPy events from native coroutines, spawned tasks, and mailboxes."""
 
 from collections import deque
-from collections.abc import Coroutine, Generator, Hashable
+from collections.abc import Collection, Coroutine, Generator, Hashable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import simpy
 
@@ -37,6 +37,23 @@ class Until(Generic[T]):
                 if isinstance(cause, GroupChanged | NodeDown):
                     raise cause from None
                 raise Cancelled from None
+
+
+class Waiting(NamedTuple):
+    """What a coroutine waits for, since when, and on which other node it depends."""
+
+    what: object
+    """Says so as `str(what)`."""
+    since: float
+    peer: str | None
+    process: simpy.Process | None
+    watching: Collection[str] = ()
+    """Others whose loss it wants to know."""
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """All whose loss it is told of."""
+        return (*self.watching,) if self.peer is None else (self.peer, *self.watching)
 
 
 @dataclass(slots=True, eq=False)

@@ -30,24 +30,16 @@ from simnet.scenario.load import (
     load_text,
     stated,
 )
+from simnet.scenario.machines import DeviceConfig, ServerConfig, WorkerGroup
 from simnet.scenario.network import NetworkConfig, TopologyConfig
 from simnet.scenario.pipeline import PipelineConfig, StageCharge
 from simnet.scenario.plugins import load_plugin
 from simnet.scenario.prices import RunningCosts
-from simnet.scenario.schema import (
-    AlgorithmEntry,
-    ChargeAs,
-    DeviceConfig,
-    EvaluateConfig,
-    Scenario,
-    ServerConfig,
-    StopConfig,
-    TaskConfig,
-    WorkerGroup,
-)
+from simnet.scenario.schema import AlgorithmEntry, EvaluateConfig, Scenario, StopConfig
 from simnet.scenario.source import Source
 from simnet.scenario.starter import starter_text
 from simnet.scenario.sweep import expand
+from simnet.scenario.task import ChargeAs, TaskConfig
 from simnet.scenario.validate import choose, one_of, validated
 
 __all__ = [

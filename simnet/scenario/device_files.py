@@ -4,7 +4,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from simnet.scenario.errors import Path, ScenarioError
-from simnet.scenario.schema import DeviceConfig
+from simnet.scenario.machines import DeviceConfig
 from simnet.scenario.source import Source
 from simnet.scenario.validate import validated
 from simnet.scenario.yaml_text import read_yaml

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from simnet.scenario.schema import WorkerGroup
+from simnet.scenario.machines import WorkerGroup
 
 
 def groups_of_workers(groups: Sequence[WorkerGroup], workers: int) -> list[int]:

@@ -7,7 +7,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from simnet.scenario.network import TopologyConfig
-from simnet.scenario.schema import AlgorithmEntry, Scenario, TaskConfig
+from simnet.scenario.schema import AlgorithmEntry, Scenario
+from simnet.scenario.task import TaskConfig
 from simnet.scenario.validate import PLUGIN
 
 Components = Mapping[str, Mapping[str, type[BaseModel] | None]]

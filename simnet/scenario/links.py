@@ -18,15 +18,10 @@ PositiveSeconds = Annotated[Seconds, Positive]
 FileName = Annotated[str, Field(min_length=1)]
 
 
-class Trace(Section):
-    """Values read from a CSV file of `time,value`, each in force until the time of the next one."""
-
-    form: ClassVar[str] = "trace"
+class TraceFile(Section):
+    """Values that are read from a CSV file, each in force until the time of the next one."""
 
     trace: FileName = Field(description="A CSV file of time,value, relative to the scenario.")
-    unit: str | None = Field(
-        None, description="The values' unit, such as Mbps or ms, where neither the header nor they say it."
-    )
     time_unit: str | None = Field(
         None, description="The times' unit where the file does not say it; s if not given."
     )
@@ -44,6 +39,16 @@ class Trace(Section):
                 ("period",), "only a looped trace has one", expected="loop: true beside it"
             )
         return self
+
+
+class Trace(TraceFile):
+    """Values read from a CSV file of `time,value`, each in force until the time of the next one."""
+
+    form: ClassVar[str] = "trace"
+
+    unit: str | None = Field(
+        None, description="The values' unit, such as Mbps or ms, where neither the header nor they say it."
+    )
 
 
 class Mahimahi(Section):

@@ -6,17 +6,14 @@ kept as they are, and checked by the room that owns them.
 
 import re
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ConfigDict,
-    Discriminator,
     Field,
     PlainSerializer,
     PrivateAttr,
-    Tag,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -30,25 +27,22 @@ from simnet.scenario.errors import Path, Problem, ScenarioError, describe
 from simnet.scenario.expect import parse_expectation
 from simnet.scenario.faults import FaultsConfig
 from simnet.scenario.fields import (
-    Bandwidth,
-    BytesEach,
     Component,
     Integer,
     Label,
     Number,
-    Open,
     Positive,
     PositiveInteger,
     Section,
     default_label,
 )
 from simnet.scenario.interval import Interval
-from simnet.scenario.links import BandwidthValue
+from simnet.scenario.machines import ServerConfig, WorkerGroup
 from simnet.scenario.network import NetworkConfig
 from simnet.scenario.pipeline import PipelineConfig
-from simnet.scenario.prices import RunningCosts
 from simnet.scenario.source import Source
-from simnet.units import Bytes, Count, FlopsPerSecond, Seconds
+from simnet.scenario.task import SYNTHETIC, TaskConfig
+from simnet.units import Bytes, Seconds
 
 
 class AlgorithmEntry(Component):
@@ -72,205 +66,6 @@ class AlgorithmEntry(Component):
         if isinstance(entry, dict) and isinstance(entry.get("name"), str) and entry.get("label") is None:
             return {**entry, "label": default_label(entry["name"])}
         return entry
-
-
-class DeviceConfig(Section):
-    """A device described in place rather than by the name of a profile."""
-
-    flops: Annotated[FlopsPerSecond, Positive] = Field(description="Peak rate, such as 35 TFLOP/s.")
-    achieved: Annotated[Number, Field(gt=0, le=1)] = Field(
-        description="Fraction of the peak that training achieves, above 0 and up to 1."
-    )
-    memory: Annotated[Bytes, Positive] | None = Field(
-        None, description="Memory, such as 24 GiB; if not given, whether a model fits is not checked."
-    )
-    memory_bandwidth: Bandwidth | None = Field(
-        None, description="Rate at which operations read and write memory; if not given, that is free."
-    )
-    pooling_bandwidth: Bandwidth | None = Field(
-        None, description="The same for pooling; `memory_bandwidth` if not given."
-    )
-    operation_overhead: Annotated[Seconds, Field(ge=0)] | None = Field(
-        None, description="Time that each operation of the model takes besides; none if not given."
-    )
-    convolution_overhead: Annotated[Seconds, Field(ge=0)] | None = Field(
-        None, description="The same for a convolution; `operation_overhead` if not given."
-    )
-    attention_overhead: Annotated[Seconds, Field(ge=0)] | None = Field(
-        None, description="The same for a fused attention; `operation_overhead` if not given."
-    )
-    costs: RunningCosts | None = Field(None, description="What such a machine costs: dollars and watts.")
-    description: str = Field("", description="For people: which machine this is, and how it was measured.")
-
-
-def _device_form(value: object) -> str:
-    return "<inline>" if isinstance(value, dict | DeviceConfig) else "<name>"
-
-
-Device = Annotated[
-    Annotated[str, Tag("<name>"), Field(min_length=1)] | Annotated[DeviceConfig, Tag("<inline>")],
-    Discriminator(_device_form),
-]
-
-
-class WorkerGroup(Section):
-    """Workers that are alike."""
-
-    count: PositiveInteger | None = Field(None, description="How many; the rest of the hosts if not given.")
-    nodes: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
-        None, description="The hosts that are meant, by name, instead of a count."
-    )
-    device: Device | None = Field(
-        None,
-        description="A device profile's name (see `simnet list devices`), a file that `simnet calibrate` "
-        "wrote (./my-machine.yaml), or one in place. Every task but synthetic needs it.",
-    )
-    speed: Annotated[Number, Field(gt=0)] = Field(
-        1.0, description="Speed relative to the device; 0.5 is half as fast."
-    )
-    batch_size: PositiveInteger | None = Field(
-        None, description="Samples per step of each of them; that of the task if not given."
-    )
-    uplink: BandwidthValue | None = Field(None, description="Bandwidth limit of what each of them sends.")
-    downlink: BandwidthValue | None = Field(
-        None, description="Bandwidth limit of what each of them receives."
-    )
-    costs: RunningCosts | None = Field(
-        None, description="What each of them costs: dollars and watts; what is not given is the device's."
-    )
-
-    @model_validator(mode="after")
-    def _count_or_nodes(self) -> Self:
-        if self.count is not None and self.nodes is not None:
-            raise ScenarioError.at(("count",), "given twice: `nodes` says how many", given=self.count)
-        return self
-
-
-class ServerConfig(Section):
-    """The server, for algorithms that need one."""
-
-    node: str | None = Field(
-        None, description="The host that it runs on; chosen by the topology if not given."
-    )
-    device: Device = Field("cpu", description="A device profile's name or file, or one in place.")
-    speed: Annotated[Number, Field(gt=0)] = Field(1.0, description="Speed relative to the device.")
-    uplink: BandwidthValue | None = Field(None, description="Bandwidth limit of what it sends.")
-    downlink: BandwidthValue | None = Field(None, description="Bandwidth limit of what it receives.")
-    costs: RunningCosts | None = Field(
-        None, description="What it costs: dollars and watts; what is not given is the device's."
-    )
-
-
-class ChargeAs(Section):
-    """The larger task that the clock and the bytes pretend is being trained."""
-
-    parameters: Annotated[Count, Positive] = Field(
-        description="Parameters of the pretended model, such as 1.3B."
-    )
-    layers: PositiveInteger | None = Field(
-        None,
-        description="Its layers, for methods that send layer by layer; if not given, those of the model that "
-        "is trained.",
-    )
-    tokens_per_step: Annotated[Count, Positive] | None = Field(
-        None, description="Tokens that one step of one worker is charged for."
-    )
-    samples_per_step: Annotated[Count, Positive] | None = Field(
-        None, description="Samples that one step of one worker is charged for."
-    )
-    step_seconds: Annotated[Seconds, Positive] | None = Field(
-        None,
-        description="Seconds of one training step at speed 1, gradient and optimizer together, instead of "
-        "what a device takes for so many FLOPs.",
-    )
-    bytes_per_parameter: BytesEach | None = Field(
-        None,
-        description="What a parameter takes on the wire: 2, or 13.4 bit; as in the model that is trained (4) "
-        "if not given.",
-    )
-
-    @model_validator(mode="after")
-    def _one_size_of_a_step(self) -> Self:
-        keys = ("tokens_per_step", "samples_per_step", "step_seconds")
-        given = [key for key in keys if getattr(self, key) is not None]
-        if len(given) > 1:
-            raise ScenarioError.at(
-                (given[1],),
-                f"given beside `{given[0]}`",
-                given=getattr(self, given[1]),
-                expected=f"one of {', '.join(keys)}",
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _parameters_for_all_layers(self) -> Self:
-        if self.layers is not None and self.layers > self.parameters:
-            raise ScenarioError.at(
-                ("layers",),
-                "more layers than parameters",
-                given=self.layers,
-                expected=f"at most {self.parameters:g}",
-            )
-        return self
-
-
-SYNTHETIC = "synthetic"
-"""The task of timing-only runs, which has no data, no optimizer, and needs no device."""
-
-
-def _batch_size(value: object) -> object:
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0 and value > 0
-    if value != "full" and not whole:
-        expected = "a whole number above zero, or full"
-        raise ScenarioError.at((), "not a batch size", given=value, expected=expected)
-    return value
-
-
-class TaskConfig(Open):
-    """What is learned. Further keys belong to the task that is named."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "if": {"properties": {"name": {"const": SYNTHETIC}}},
-            "else": {"required": ["batch_size", "optimizer"]},
-        }
-    )
-
-    name: str = Field(
-        description="classification, language-model, quadratic, synthetic, or module:attribute.",
-        min_length=1,
-    )
-    dataset: Component | None = Field(None, description="The dataset: a name, or a mapping with its options.")
-    model: Component | None = Field(None, description="The model: a name, or a mapping with its options.")
-    partition: Component = Field(
-        Component(name="iid"),
-        description="What each worker sees of the samples: iid, dirichlet, by-class, common, mixture, "
-        "feature-shift.",
-    )
-    batch_size: Annotated[int | Literal["full"], BeforeValidator(_batch_size)] | None = Field(
-        None,
-        description="Samples per worker and step, or full for all of a worker's samples. Every task but "
-        "synthetic needs it.",
-    )
-    optimizer: Component | None = Field(
-        None,
-        description="The workers' optimizer with its hyperparameters. Every task but synthetic needs it.",
-    )
-    charge_as: ChargeAs | None = Field(
-        None, description="Pretend a larger model: its compute time and its bytes."
-    )
-
-    @model_validator(mode="after")
-    def _data_and_optimizer(self) -> Self:
-        if self.name != SYNTHETIC:
-            problems = [
-                Problem((key,), "missing key", expected=type(self).model_fields[key].description or "")
-                for key in ("batch_size", "optimizer")
-                if getattr(self, key) is None
-            ]
-            if problems:
-                raise ScenarioError(problems)
-        return self
 
 
 class StopConfig(Section):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from simnet.scenario.errors import ScenarioError
 from simnet.scenario.fields import Number, PositiveInteger, Section
 from simnet.scenario.kinds import known_kind, one_or_more
-from simnet.scenario.links import FileName, PositiveSeconds
+from simnet.scenario.links import PositiveSeconds, TraceFile
 from simnet.scenario.spans import Span
 
 LEAST_FACTOR, GREATEST_FACTOR = 1e-3, 1e6
@@ -109,28 +109,10 @@ class Episodes(_Selection):
     )
 
 
-class TraceStragglers(_Selection):
+class TraceStragglers(_Selection, TraceFile):
     """The factor follows a CSV file of `time,factor`, each in force until the time of the next one."""
 
     kind: Literal["trace"] = Field(description="What the factor is like.")
-    trace: FileName = Field(description="A CSV file of time,factor, relative to the scenario.")
-    time_unit: str | None = Field(
-        None, description="The times' unit where the file does not say it; s if not given."
-    )
-    loop: bool = Field(False, description="Whether it begins again at its end; else the last factor stays.")
-    period: PositiveSeconds | None = Field(
-        None,
-        description="When a looped trace begins again; if not given, its last factor lasts as long as the "
-        "one before.",
-    )
-
-    @model_validator(mode="after")
-    def _period_is_of_a_loop(self) -> Self:
-        if self.period is not None and not self.loop:
-            raise ScenarioError.at(
-                ("period",), "only a looped trace has one", expected="loop: true beside it"
-            )
-        return self
 
 
 class ScheduledStragglers(_Selection, Span):

@@ -225,7 +225,7 @@ def test_a_free_rider_computes_nothing_and_is_charged_nothing(attacked):
     plain = attacked("allreduce")
     riding = attacked("allreduce", {"attack": "free-rider", "nodes": ["n0"]})
     assert riding.run.counts["gradients_charged"] == plain.run.counts["gradients_charged"] * 3 / 4
-    assert riding.run.nodes["n0"].busy_seconds < plain.run.nodes["n0"].busy_seconds
+    assert riding.run.nodes["n0"].computing.busy_seconds < plain.run.nodes["n0"].computing.busy_seconds
     assert riding.outcome.virtual_seconds == pytest.approx(plain.outcome.virtual_seconds)
 
 

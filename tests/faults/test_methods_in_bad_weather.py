@@ -1,9 +1,9 @@
 """Every shipped method, while nodes go and come: runs end within their time, or say who waits for what."""
 
 import pytest
+from churn_runs import Simulated, schedules, timed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_churn_runs import Simulated, schedules, timed
 
 from simnet.algorithms import SHIPPED, algorithm_class
 from simnet.runtime.simulated import DeadlockError

@@ -1,7 +1,7 @@
 """Two hundred nodes, up for 60 s and down for 10 s on average: somebody goes or comes every 0.2 s."""
 
 import pytest
-from test_churn_runs import Simulated
+from churn_runs import Simulated
 from test_methods_in_bad_weather import MANY, PIPELINES, WEATHER, of
 
 from simnet.algorithms import SHIPPED, algorithm_class

@@ -156,10 +156,10 @@ def test_names_with_quotes_and_blanks_are_no_trouble(runs: list[Run], tmp_path: 
 
 
 def test_reading_at_once_is_reading_one_by_one(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simnet.results.run._MANY", 1)
+    monkeypatch.setattr("simnet.results.reading._MANY", 1)
     preload(runs, ["loss", "bytes", "time", "none of these"])
     for run in runs:
-        assert set(run._loaded) == {"loss", "bytes"}
+        assert set(run.loaded) == {"loss", "bytes"}
         pd.testing.assert_frame_equal(run.series("loss"), read_run(run.folder).series("loss"))
         pd.testing.assert_frame_equal(
             run.against("loss", "bytes"), read_run(run.folder).against("loss", "bytes")

@@ -53,9 +53,9 @@ def test_every_mode_stalls_as_the_closed_form_says(simulate, size, every):
         # The first has nothing to wait for, and after the last there is no other.
         expected = steps * step + (checkpoints - 1) * cost.overhead_seconds(every * step)
         assert times[mode] == pytest.approx(expected + cost.stall_seconds(), rel=1e-9), mode
-        stalled = [node.stalled_seconds for node in done.run.nodes.values()]
+        stalled = [node.computing.stalled_seconds for node in done.run.nodes.values()]
         assert stalled == pytest.approx([times[mode] - steps * step] * 3, rel=1e-9, abs=1e-9)
-        busy = [node.busy_seconds for node in done.run.nodes.values()]
+        busy = [node.computing.busy_seconds for node in done.run.nodes.values()]
         assert busy == pytest.approx([steps * step] * 3)
     assert times["lazy"] < times["snapshot"] < times["synchronous"]
 
@@ -80,7 +80,7 @@ def test_room_for_more_checkpoints_puts_the_wait_off(simulate):
     for room, stalls in ((3, 3.002), (6, 0.002)):
         changes = timed(1, 1.0, 3, checkpoint | {"host_buffer": f"{room} GB"})
         node = simulate(Steps(), changes).run.nodes["n0"]
-        assert node.stalled_seconds == pytest.approx(stalls - (1.0 if room == 3 else 0.0), abs=1e-2)
+        assert node.computing.stalled_seconds == pytest.approx(stalls - (1.0 if room == 3 else 0.0), abs=1e-2)
 
 
 def test_a_buffer_without_room_for_one_is_refused(simulate):

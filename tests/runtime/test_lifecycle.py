@@ -164,8 +164,8 @@ def test_a_crash_wastes_what_was_being_computed(simulate):
 
     done = simulate(crashing(worker, at=2.5 * step, back=10 * step), star(2))
     node = done.run.nodes["n1"]
-    assert node.wasted_seconds == pytest.approx(2.5 * step)
-    assert node.busy_seconds == pytest.approx(6.5 * step)
+    assert node.computing.wasted_seconds == pytest.approx(2.5 * step)
+    assert node.computing.busy_seconds == pytest.approx(6.5 * step)
     assert node.steps == 4
     assert done.outcome.virtual_seconds == pytest.approx(14 * step)
 

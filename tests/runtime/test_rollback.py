@@ -94,8 +94,8 @@ def test_the_course_is_that_of_a_run_without_failures(run_with, algorithm, mode)
     assert counts["bytes_sent"] == pytest.approx(counts["bytes_received"] + counts["bytes_lost"])
     for node in stormy.nodes.values():
         calm_node = calm.nodes[node.id]
-        assert node.useful_seconds == pytest.approx(calm_node.busy_seconds)
-        assert node.undone_seconds > 0
+        assert node.computing.useful_seconds == pytest.approx(calm_node.computing.busy_seconds)
+        assert node.computing.undone_seconds > 0
 
 
 PIPELINES = [

@@ -97,7 +97,7 @@ def test_every_method_meets_the_same_luck(simulate, name: str) -> None:
     for node in workers:
         assert node.batches_drawn > 0
         alone = reference.faults.slowdowns[node.host].of_steps(0, node.batches_drawn)
-        assert node.busy_seconds == pytest.approx(0.5 * alone, rel=1e-9)
+        assert node.computing.busy_seconds == pytest.approx(0.5 * alone, rel=1e-9)
 
 
 def test_a_slowdown_that_changes_within_a_computation(simulate) -> None:
@@ -112,7 +112,7 @@ def test_a_slowdown_that_changes_within_a_computation(simulate) -> None:
 
     run = simulate(worker, TIMED | {"faults.stragglers": entry})
     assert ends == pytest.approx({"n0": 2.0, "n1": 3.0, "n2": 2.0, "n3": 2.0})
-    assert run.run.nodes["n1"].busy_seconds == pytest.approx(5.0)
+    assert run.run.nodes["n1"].computing.busy_seconds == pytest.approx(5.0)
     assert run.outcome.invariants["steps_counted"] == run.outcome.invariants["steps_charged"] == 16
 
 
