@@ -2,8 +2,6 @@
 
 from simnet.emulation.node import Pace
 from simnet.faults.attacks import Dissensus, Equivocation, InformedAttack
-from simnet.pipeline.boundary import Identity
-from simnet.pipeline.method import PipelineMethod
 from simnet.plan import Plan
 from simnet.scenario import Problem, ScenarioError
 
@@ -18,12 +16,6 @@ def check_emulable(plan: Plan, pace: Pace) -> None:
 
     if scenario.stop.loss is not None:
         refuse(("stop", "loss"), "models are evaluated after the run", "stop.time or stop.steps")
-    if isinstance(plan.method, PipelineMethod) and not isinstance(plan.method.boundary, Identity):
-        refuse(
-            ("algorithms", 0, "boundary"),
-            "stages get decoded activations, whose real bytes are more than the codec's",
-            "boundary: identity",
-        )
     if scenario.network.model == "receiver-serialised":
         refuse(("network", "model"), "real receivers read all connections at once", "tcp, ideal, or options")
     if faults.checkpoint is not None:

@@ -34,6 +34,7 @@ from simnet.runtime.pipeline_world import PipelineWorld
 from simnet.runtime.placement import Placed, members_by_role, placements
 from simnet.runtime.stage_node import STAGE
 from simnet.runtime.world import Outcome, Progress
+from simnet.streams import Streams
 
 PACE = 1.1
 """Bytes per second that a sender's kernel hands to its link, for each that the path carries."""
@@ -283,10 +284,12 @@ class _Model:
 
 @dataclass
 class _Pipeline:
-    """A replica's model, put together from its stages' parts; identity boundaries have none of their own."""
+    """A replica's model, put together from its stages' parts, without what their boundaries train."""
 
     id: str
     world: PipelineWorld
+    own: Sequence[int]
+    """Trained parameters of the boundary of each piece, which follow the piece's."""
     stages: list[_Model]
     initial: Tensor
 
@@ -303,7 +306,7 @@ class _Pipeline:
             at = 0
             for piece in self.world.pieces_of(index):
                 whole[piece.start : piece.start + piece.parameters] = stage.params[at : at + piece.parameters]
-                at += piece.parameters
+                at += piece.parameters + self.own[piece.index]
         return whole
 
 
@@ -327,12 +330,15 @@ def _evaluate(
     local: Sequence[HasModel]
     evaluated: Sequence[HasModel]
     if plan.world.pipeline is not None and STAGE in members:
-        stages = plan.world.pipeline.stages
+        pipeline = plan.world.pipeline
+        stages, streams = pipeline.stages, Streams(plan.scenario.seed)
+        own = [pipeline.codecs.build(piece, 0, streams).parameters for piece in pipeline.pieces]
         chains = [members[STAGE][at : at + stages] for at in range(0, len(members[STAGE]), stages)]
         local = evaluated = [
             _Pipeline(
                 f"replica{replica}",
-                plan.world.pipeline,
+                pipeline,
+                own,
                 [nodes[name] for name in chain],
                 engine.initial_params,
             )
