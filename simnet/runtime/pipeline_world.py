@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from simnet.streams import Streams
 class StageCodec(Codec, Protocol):
     """A codec, as far as a stage's machine uses it (see `simnet.pipeline.boundary.Boundary`)."""
 
-    token_ids: bool
+    token_ids: ClassVar[bool]
 
     def initial_params(self) -> Tensor:
         """Its own parameters `[q]` at the start."""
