@@ -14,6 +14,7 @@ from typing import Any
 
 from simnet.emulation.driver import EmulationError
 from simnet.emulation.meetings import Meetings, Report
+from simnet.emulation.separation import Separation
 from simnet.faults.churn import Churn, Switch
 from simnet.runtime.placement import Placed, members_by_role
 from simnet.runtime.world import Progress
@@ -22,8 +23,8 @@ from simnet.scenario import StopConfig
 START_SECONDS = 0.2
 """So long after the last host is ready the run begins: by then all have been told."""
 REST_SECONDS = 1.0
-"""After a crash frames are missing, so that nothing can be told from how many have arrived: all is over when
-nobody has done anything for so long."""
+"""After a crash or a cut frames are missing, so that nothing can be told from how many have arrived: all is
+over when nobody has done anything for so long."""
 CAUSE_SECONDS = 0.4
 """A host's error is told so much later: if another process has ended, that is what it comes of."""
 PATIENCE_SECONDS = 60.0
@@ -98,6 +99,7 @@ class Coordinator:
         said: Gives the last of what hosts said on their error output.
         begin: Called when all hosts are ready, right before the start; gives the start's instant.
         watch: Called with where the run stands.
+        separations: From when on nodes know that they do not reach each other.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class Coordinator:
         said: Callable[[], str],
         begin: Callable[[], float] | None = None,
         watch: Callable[[Progress], None] | None = None,
+        separations: Sequence[Separation] = (),
     ) -> None:
         self._addresses = addresses
         self._stop = stop
@@ -124,6 +127,9 @@ class Coordinator:
         self._said = said
         self._begin = begin
         self._watch = watch
+        self._separations = separations
+        self._separating = bool(separations)
+        self._cut = False
         self._nodes: dict[str, list[str]] = {}
         for one in placed:
             self._nodes.setdefault(one.host, []).append(one.name)
@@ -179,10 +185,12 @@ class Coordinator:
             host.started = True
             host.tell(start=self._started)
         churning = asyncio.ensure_future(self._follow(self._churn)) if self._churn is not None else None
+        separating = asyncio.ensure_future(self._separate())
         limit = inf if self._stop.time is None else self._started + self._stop.time - time.monotonic()
         await self._until(self._over, None, limit)
         if churning is not None:
             churning.cancel()
+        separating.cancel()
         most = inf if self._stop.time is None else self._stop.time
         ended = min(self._seconds(), most) if self._is_over() else most
         self._finished = True
@@ -210,6 +218,16 @@ class Coordinator:
                 if host in self._nodes:
                     self._switch(host, switch)
         self._switching = False
+        self._changed.set()
+
+    async def _separate(self) -> None:
+        """Let the sides of partitions that are noticed agree on views each by itself."""
+        for one in self._separations:
+            await asyncio.sleep(max(0.0, self._started + one.time - time.monotonic()))
+            self._cut = True
+            sides = {name: one.side(host) for name, host in self._host_of.items()}
+            self._meetings.separate(sides)
+        self._separating = False
         self._changed.set()
 
     def _switch(self, host: str, switch: Switch) -> None:
@@ -403,7 +421,9 @@ class Coordinator:
             return True
         if self._switching or self._steps_told != self._steps():
             return False
-        return all(one["done"] for one in standings) or self._deadlocked()
+        if all(one["done"] for one in standings):
+            return True
+        return not self._separating and self._deadlocked()
 
     def _at_rest(self, standings: list[dict[str, Any]]) -> bool:
         """Whether no host computes or has a timer, and no frame is under way."""
@@ -411,7 +431,7 @@ class Coordinator:
         if not all(one["idle"] for one in standings):
             self._rested_since = inf
             return False
-        if not self._before:
+        if not self._before and not self._cut:
             return sum(one["sent"] for one in standings) == sum(one["received"] for one in standings)
         self._rested_since = min(self._rested_since, now)
         return now >= self._rested_since + REST_SECONDS

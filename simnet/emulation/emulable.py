@@ -6,8 +6,11 @@ from simnet.plan import Plan
 from simnet.scenario import Problem, ScenarioError
 
 
-def check_emulable(plan: Plan, pace: Pace) -> None:
-    """Raise `ScenarioError` for each part of a scenario that an emulation cannot do, and say why."""
+def check_emulable(plan: Plan, pace: Pace, driver: str = "fabric") -> None:
+    """Raise `ScenarioError` for each part of a scenario that an emulation cannot do, and say why.
+
+    `driver` is what carries packets: fabric, mininet or loopback.
+    """
     scenario, faults = plan.scenario, plan.scenario.faults
     problems: list[Problem] = []
 
@@ -20,13 +23,19 @@ def check_emulable(plan: Plan, pace: Pace) -> None:
         refuse(("network", "model"), "real receivers read all connections at once", "tcp, ideal, or options")
     if faults.checkpoint is not None:
         refuse(("faults", "checkpoint"), "there is no storage to write to", "no faults.checkpoint")
-    if faults.partitions:
-        refuse(("faults", "partitions"), "only single links go down", "faults.links with kind: down")
-    if faults.detection is not None:
+    if faults.partitions and faults.churn:
+        refuse(
+            ("faults", "partitions"),
+            "a host that comes back while there is one could not connect to those beyond it",
+            "partitions without churn, or churn without partitions",
+        )
+    elif faults.partitions and driver != "fabric":
+        refuse(("faults", "partitions"), f"{driver} cannot hold packets between hosts", "--driver fabric")
+    if faults.detection is not None and faults.detection.kind == "heartbeats":
         refuse(
             ("faults", "detection"),
-            "peers are noticed when their connections end",
-            "network.detection_timeout",
+            "peers are noticed when their connections end, and no beats are sent",
+            "kind: timeout",
         )
     churn = plan.world.faults.churn
     if churn is not None and churn.on_disk:

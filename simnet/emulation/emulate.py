@@ -22,7 +22,9 @@ from simnet.emulation.coordinator import Coordinator, Course
 from simnet.emulation.driver import Driver, EmulationError
 from simnet.emulation.guard import guarded
 from simnet.emulation.node import Pace
+from simnet.emulation.peers import detection_seconds
 from simnet.emulation.processes import module_environment
+from simnet.emulation.separation import partition_rows, separations
 from simnet.emulation.state import State
 from simnet.emulation.zygote import Birth, born_from
 from simnet.faults.planned import planned_events
@@ -165,8 +167,9 @@ async def _through(
         plan.world.faults.churn,
         lambda host, past: nursery.tell(json.dumps({"again": host, "past": past})),
         lambda: nursery.said,
-        None if driver is None else driver.start,
+        None if driver is None else partial(_begin, driver, plan),
         watch,
+        separations(plan.world.faults.partitions, detection_seconds(plan.scenario)),
     )
     control = folder / "control"
     await coordinator.serve(control)
@@ -185,6 +188,14 @@ async def _through(
     finally:
         coordinator.close()
         await asyncio.wait((ended,), timeout=5)
+
+
+def _begin(driver: Driver, plan: Plan) -> float:
+    """Let the network's clock begin, with the scenario's partitions ahead; gives that instant."""
+    started = driver.start()
+    for one in separations(plan.world.faults.partitions):
+        driver.separate(one.groups, at=started + one.time)
+    return started
 
 
 def _trained(placed: tuple[Placed, ...]) -> tuple[str, ...]:
@@ -227,7 +238,8 @@ def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Pa
     for fault in course.faults:
         recorder.fault(fault.time, fault.node, fault.event, fault.cause)
     hosts_of = {one.name: one.host for one in placed}
-    for row in planned_events(plan.scenario, plan.world.topology, hosts_of, course.seconds):
+    planned = planned_events(plan.scenario, plan.world.topology, hosts_of, course.seconds)
+    for row in (*planned, *partition_rows(plan.world.faults.partitions, hosts_of, course.seconds)):
         recorder.fault(*row)
     trained = _trained(placed)
     busy = sum(told["busy"].get(name, 0.0) for told in course.hosts.values() for name in trained)

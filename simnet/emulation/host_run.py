@@ -19,7 +19,8 @@ from simnet.emulation.clock import RealTimeClock
 from simnet.emulation.connections import Connections
 from simnet.emulation.frames import Arrival, pack
 from simnet.emulation.node import EmulatedNode, EmulatedStage, Pace
-from simnet.emulation.peers import HostFailures, HostViews
+from simnet.emulation.peers import HostFailures, HostSeparations, HostViews, detection_seconds
+from simnet.emulation.separation import separations
 from simnet.results import Recorder
 from simnet.runtime.adversary import Adversary
 from simnet.runtime.byzantine_node import seen_by_its_method
@@ -111,11 +112,13 @@ class HostRun:
         self.rings = SteppedRings()
         self.faults = world.faults
         self.checkpoints = None
-        self.failures = HostFailures(self, world.scenario.network.detection_timeout)
+        detected_after = detection_seconds(world.scenario)
+        self.failures = HostFailures(self, detected_after)
+        self._separations = HostSeparations(self, wire, separations(world.faults.partitions, detected_after))
         self.views = HostViews(self)
         self._method = method
         self._wire = wire
-        self._host = host
+        self.host = host
         self._tell = tell
         self.say = say
         self._stop = world.scenario.stop
@@ -165,7 +168,7 @@ class HostRun:
         """Compute something whose result nobody gets: the first computation of a process takes far longer
         than all others, since torch prepares itself. Nothing that counts is changed by it."""
         engine, workers = self.engine, self.members.get("worker", ())
-        ranks = [rank for rank, name in enumerate(workers) if self.hosts[name] == self._host]
+        ranks = [rank for rank, name in enumerate(workers) if self.hosts[name] == self.host]
         if not engine.has_values or not ranks:
             return
         start = engine.initial_params
@@ -176,6 +179,7 @@ class HostRun:
     async def run(self, over: asyncio.Event) -> None:
         """Run this host's nodes until the driver says that the run is over."""
         self.env.inject(self._begin)
+        self._separations.begin()
         loop = asyncio.get_running_loop()
         every = self.scenario.evaluate.seconds
         if every is not None:
@@ -206,6 +210,7 @@ class HostRun:
         return lambda _: self.views.ended(name)
 
     def _close(self) -> None:
+        self._separations.end()
         for node in self.nodes.values():
             node.stop_computing()
         for task in list(self._tasks):
@@ -369,7 +374,7 @@ class HostRun:
         message = Message(source.id, tag, payload, source.version, self.env.real_now, charged)
         left = self.env.event()
         self.counts["messages"] += 1
-        if self.hosts[to] == self._host:
+        if self.hosts[to] == self.host:
             left.succeed()
             self.nodes[to].deliver(message)
             return left
@@ -393,7 +398,7 @@ class HostRun:
                 self.frames_received,
                 kind_of(message.tag),
                 self.hosts[message.sender],
-                self._host,
+                self.host,
                 arrival.bytes,
                 message.bytes,
                 min(message.sent_at, now),
@@ -412,15 +417,16 @@ class HostRun:
 
     def lost(self, host: str) -> None:
         """A host's connections ended."""
-        for name in self._nodes_on(host):
+        for name in self.nodes_on(host):
             self.env.inject(partial(self.failures.gone, name))
 
     def back(self, host: str) -> None:
         """A host that was lost can be reached again."""
-        for name in self._nodes_on(host):
+        for name in self.nodes_on(host):
             self.env.inject(partial(self.failures.back, name))
 
-    def _nodes_on(self, host: str) -> list[str]:
+    def nodes_on(self, host: str) -> list[str]:
+        """The nodes of a host, this one or another."""
         return [name for name, where in self.hosts.items() if where == host]
 
     # -- models on the way ----------------------------------------------------------------------------

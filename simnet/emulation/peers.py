@@ -1,23 +1,53 @@
 """What one host of an emulation knows of the others: who is gone, and in which view it is with whom."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import simpy
 
 from simnet.emulation.meetings import view_of
+from simnet.emulation.separation import Separation
 from simnet.network.clock import Alarm
 from simnet.runtime.node import PeerLost, Timeout, View
 from simnet.runtime.views import Views
+from simnet.runtime.waiting import Told
+from simnet.scenario import Scenario
 
 if TYPE_CHECKING:
+    from simnet.emulation.connections import Connections
     from simnet.emulation.host_run import HostRun
     from simnet.runtime.simulated_node import SimulatedNode
 
 
+def detection_seconds(scenario: Scenario) -> float:
+    """How long after a node has gone, or a partition has begun, others act on it."""
+    config = scenario.faults.detection
+    if config is None or config.timeout is None:
+        return scenario.network.detection_timeout
+    return config.timeout
+
+
+@dataclass(frozen=True, slots=True)
+class _Still:
+    """Whether somebody still waits for what they are told about: many may be lost at one instant."""
+
+    entries: Mapping[Any, Any]
+    key: Any
+    entry: Any
+
+    @property
+    def open(self) -> bool:
+        """Whether the entry is still there."""
+        return self.entries.get(self.key) is self.entry
+
+
 class HostFailures:
-    """Which nodes this host knows to be gone: those whose connection has ended, a detection timeout ago."""
+    """Which nodes this host knows to be gone: those whose connection has ended, a detection timeout ago, and
+    those on the other side of a partition that has been noticed."""
 
     def __init__(self, run: "HostRun", detection_seconds: float) -> None:
         self._run = run
@@ -25,6 +55,7 @@ class HostFailures:
         self.listeners: list[Callable[[], None]] = []
         self._alarms: dict[str, Alarm] = {}
         self._lost: set[str] = set()
+        self._apart: Set[str] = frozenset()
         self._collectives: dict[simpy.Process, tuple[str, ...]] = {}
 
     def gone(self, node_id: str) -> None:
@@ -44,17 +75,28 @@ class HostFailures:
         for listener in self.listeners:
             listener()
 
+    def separated(self, names: Set[str]) -> None:
+        """These nodes, and no others, are out of reach: it is noticed now, or is over now."""
+        newly, back = names - self._apart, self._apart - names
+        self._apart = names
+        self._tell(newly)
+        if back:
+            for listener in self.listeners:
+                listener()
+
     def is_down(self, node_id: str) -> bool:
         """Whether nothing reaches it, as far as can be seen from here."""
         return node_id in self._alarms
 
     def is_lost(self, observer: str, node_id: str) -> bool:
         """Whether it is known to be gone."""
-        return node_id in self._lost
+        return node_id in self._lost or node_id in self._apart
 
     def seen_up(self, observer: str, members: tuple[str, ...]) -> tuple[str, ...]:
         """Those of `members` that are not known to be gone."""
-        return tuple(member for member in members if member not in self._lost) if self._lost else members
+        if not self._lost and not self._apart:
+            return members
+        return tuple(member for member in members if not self.is_lost(observer, member))
 
     @contextmanager
     def together(self, observer: str, members: tuple[str, ...]) -> Iterator[None]:
@@ -62,7 +104,7 @@ class HostFailures:
 
         Raises :class:`PeerLost` at once if one is known to be.
         """
-        lost = next((member for member in members if member in self._lost), None)
+        lost = next((member for member in members if self.is_lost(observer, member)), None)
         if lost is not None:
             raise PeerLost(lost)
         process = self._run.env.active_process
@@ -77,14 +119,83 @@ class HostFailures:
         if node_id in self._lost:
             return
         self._lost.add(node_id)
-        told = {process for process, members in self._collectives.items() if node_id in members}
+        self._tell({node_id})
+
+    def _tell(self, lost: Set[str]) -> None:
+        """Tell whoever is in a collective with these, or waits for one of them."""
+        told: dict[simpy.Process, Told] = {}
+        for process, members in self._collectives.items():
+            if found := [name for name in members if name in lost]:
+                told[process] = Told(PeerLost(found[0]), _Still(self._collectives, process, members))
         for node in self._run.nodes.values():
-            for waiting in node.waiting_for.values():
-                if waiting.peer == node_id and waiting.process is not None:
-                    told.add(waiting.process)
-        for process in told:
+            for key, waiting in node.waiting_for.items():
+                found = [name for name in waiting.peers if name in lost]
+                if found and waiting.process is not None:
+                    still = _Still(node.waiting_for, key, waiting)
+                    told[waiting.process] = Told(PeerLost(found[0]), still)
+        for process, what in told.items():
             if process.is_alive:
-                process.interrupt(PeerLost(node_id))
+                process.interrupt(what)
+
+
+class HostSeparations:
+    """Carries out one host's part of the partitions that are noticed, at their times.
+
+    It breaks off its connections across a cut, and connects again when it heals; what it had sent until then
+    and is not there is lost.
+
+    Args:
+        run: The host's run.
+        wire: Its connections.
+        ahead: From when on who is known to be apart.
+    """
+
+    def __init__(self, run: "HostRun", wire: "Connections", ahead: Sequence[Separation]) -> None:
+        self._run = run
+        self._wire = wire
+        self._ahead = ahead
+        self._apart: frozenset[str] = frozenset()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    def begin(self) -> None:
+        """The run begins."""
+        loop = asyncio.get_running_loop()
+        for one in self._ahead:
+            when = loop.time() + one.time - self._run.env.real_now
+            self._timers.append(loop.call_at(when, self._separate, one))
+
+    def end(self) -> None:
+        """The run is over."""
+        for timer in self._timers:
+            timer.cancel()
+        for task in self._connecting:
+            task.cancel()
+
+    def _separate(self, one: Separation) -> None:
+        mine = one.side(self._run.host)
+        hosts = frozenset(self._run.hosts.values())
+        apart = frozenset(host for host in hosts if one.side(host) != mine)
+        back, still = self._apart - apart, self._apart | apart
+        for host in apart - self._apart:
+            self._wire.cut(host)
+        self._apart = apart
+        self._know(still)
+        if back:
+            task = asyncio.ensure_future(self._reach(back))
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+    async def _reach(self, hosts: Set[str]) -> None:
+        try:
+            await self._wire.connect_again(hosts)
+        except OSError as error:
+            self._run.fails(error)
+        self._know(self._apart)
+
+    def _know(self, apart: Set[str]) -> None:
+        nodes = frozenset(name for host in apart for name in self._run.nodes_on(host))
+        self._run.env.inject(partial(self._run.failures.separated, nodes))
 
 
 class HostViews(Views):

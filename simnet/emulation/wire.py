@@ -65,6 +65,9 @@ class Wire:
                     namespaces.open_tun(self._interface, address, plan["mtu"], self._trains)
                 )
         self._connected = [True] * len(self._descriptors)
+        self._groups: list[list[int | None]] = []
+        self._held: list[tuple[int, Train, bool]] = []
+        """What was sent to hosts that are out of reach, in its order."""
         self._sources = {descriptor: index for index, descriptor in enumerate(self._descriptors)}
         self._targets: list[dict[bytes, tuple[int, list[Path]]]] = []
         self._route(plan["routes"])
@@ -135,7 +138,26 @@ class Wire:
                 whole = segment = size + self._overhead
             path = paths[0] if len(paths) == 1 else paths[_flow(frame) % len(paths)]
             train = Train(frame, whole, segment, path, host, _monotonic())
-            self._pass(train, self._acknowledgements_first and _acknowledges(frame))
+            first = self._acknowledgements_first and _acknowledges(frame)
+            if self._groups and self._apart(source, host):
+                self._held.append((source, train, first))
+            else:
+                self._pass(train, first)
+
+    def _apart(self, source: int, target: int) -> bool:
+        """Whether two hosts are in different groups of some partition."""
+        return any(group[source] != group[target] for group in self._groups)
+
+    def _separate(self, due: float, groups: list[list[int | None]]) -> None:
+        """Have these partitions and no others; what was held up sets off where it is not any more."""
+        self._groups = groups
+        held, self._held = self._held, []
+        for source, train, first in held:
+            if self._apart(source, train.host):
+                self._held.append((source, train, first))
+            else:
+                train.due = train.last = due
+                self._pass(train, first)
 
     def _pass(self, train: Train, first: bool = False) -> None:
         """A train has reached its next link; `first`: it does not wait there."""
@@ -211,6 +233,8 @@ class Wire:
                     namespaces.set_trains(descriptor, False)
         elif kind == "routes":
             self._route(value)
+        elif kind == "apart":
+            self._separate(due, value)
         elif kind == "connected":
             self._connected[which] = value
         else:
