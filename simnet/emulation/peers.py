@@ -1,9 +1,8 @@
 """What one host of an emulation knows of the others: who is gone, and in which view it is with whom."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from simnet.emulation.separation import Separation
 from simnet.network.clock import Alarm
 from simnet.runtime.node import PeerLost, Timeout, View
 from simnet.runtime.views import Views
-from simnet.runtime.waiting import Told
+from simnet.runtime.waiting import Still, Told
 from simnet.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -29,20 +28,6 @@ def detection_seconds(scenario: Scenario) -> float:
     if config is None or config.timeout is None:
         return scenario.network.detection_timeout
     return config.timeout
-
-
-@dataclass(frozen=True, slots=True)
-class _Still:
-    """Whether somebody still waits for what they are told about: many may be lost at one instant."""
-
-    entries: Mapping[Any, Any]
-    key: Any
-    entry: Any
-
-    @property
-    def open(self) -> bool:
-        """Whether the entry is still there."""
-        return self.entries.get(self.key) is self.entry
 
 
 class HostFailures:
@@ -126,12 +111,12 @@ class HostFailures:
         told: dict[simpy.Process, Told] = {}
         for process, members in self._collectives.items():
             if found := [name for name in members if name in lost]:
-                told[process] = Told(PeerLost(found[0]), _Still(self._collectives, process, members))
+                told[process] = Told(PeerLost(found[0]), Still(self._collectives, process, members))
         for node in self._run.nodes.values():
             for key, waiting in node.waiting_for.items():
                 found = [name for name in waiting.peers if name in lost]
                 if found and waiting.process is not None:
-                    still = _Still(node.waiting_for, key, waiting)
+                    still = Still(node.waiting_for, key, waiting)
                     told[waiting.process] = Told(PeerLost(found[0]), still)
         for process, what in told.items():
             if process.is_alive:
