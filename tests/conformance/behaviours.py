@@ -151,19 +151,13 @@ class Work(Algorithm):
 
 
 class Encodings(Algorithm):
-    """What a codec encoded is decoded at the other side as it would be here, of the bytes that were charged."""
+    """What a codec made is decoded at the other side as it would be here, of the bytes that were charged."""
 
     async def worker(self, node: Node) -> None:
         ring = node.members("worker")
         after, before = (node.rank + 1) % len(ring), (node.rank - 1) % len(ring)
-        codecs: list[Codec] = [
-            Int8(),
-            Int4(rounding="stochastic"),
-            TopK(keep=0.2),
-            RandomK(keep=0.5),
-            BFloat16(),
-        ]
-        for number, codec in enumerate(codecs):
+        sparse: list[Codec] = [TopK(keep=0.2), RandomK(keep=0.5)]
+        for number, codec in enumerate([*sparse, Int8(), Int4(rounding="stochastic"), BFloat16()]):
             packed = _encoded(codec, number, node.rank)
             await node.send(ring[after], Encoded(packed, packed.bytes), ("coded", number))
             message = await node.recv(ring[before], ("coded", number))
@@ -192,23 +186,13 @@ class Parted(Algorithm):
         assert await node.exchange(beyond, node.rank, "before") == (node.rank + 2) % 4
         await node.sleep(0.6 - node.now)
         assert node.up() == everybody
-        node.spawn(_given_up(node.send(beyond, torch.ones(4), "lost")))
-        try:
-            await node.recv(beyond, "lost")
-        except PeerLost as lost:
-            assert lost.peer == beyond
-            assert 0.69 < node.now < 1.2
-        else:
-            raise AssertionError("nothing crosses a partition")
+        node.spawn(_whose_loss(node.send(beyond, torch.ones(4), "lost")))  # the kernel may have taken it
+        assert await _whose_loss(node.recv(beyond, "lost")) == beyond
+        assert 0.69 < node.now < 1.2
         await node.sleep(1.2 - node.now)
         assert node.up() == here
         for call in (node.send(beyond, 1), node.recv(beyond, "never"), node.all_reduce(torch.ones(2))):
-            try:
-                await call
-            except PeerLost as lost:
-                assert lost.peer not in here
-            else:
-                raise AssertionError("those beyond a partition are lost")
+            assert await _whose_loss(call) not in (*here, None)
         assert node.now < 2
         assert await node.exchange(mate, node.rank, "beside") == node.rank ^ 1
         assert float((await node.all_reduce(torch.ones(2), "sum", group=here))[0]) == 2
@@ -217,9 +201,16 @@ class Parted(Algorithm):
         assert node.up() == everybody
         assert await node.exchange(beyond, node.rank, "after") == (node.rank + 2) % 4
         assert float((await node.all_reduce(torch.ones(2), "sum"))[0]) == 4
+        with suppress(Timeout):
+            await node.recv(beyond, "lost", timeout=0.1)
+            raise AssertionError("what was sent before is lost")
         node.record(checked=1)
 
 
-async def _given_up(send: Awaitable[None]) -> None:
-    with suppress(PeerLost):  # a real one may be done once the kernel has it
-        await send
+async def _whose_loss(call: Awaitable[Any]) -> str | None:
+    """Of which peer's loss it is told."""
+    try:
+        await call
+    except PeerLost as lost:
+        return lost.peer
+    return None
