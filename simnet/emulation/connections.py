@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from simnet.emulation.frames import PREFIX, Arrival, Frame, lengths, unpack
+from simnet.emulation.frames import PREFIX, Arrival, Beat, Frame, lengths, unpack
 
 ZEROS = memoryview(bytes(1 << 16))
 HELLO_BYTES = 2
@@ -44,7 +44,7 @@ class Connections:
     def __init__(
         self,
         host: str,
-        deliver: Callable[[Arrival], None],
+        deliver: Callable[[Arrival | Beat], None],
         lost: Callable[[str], None],
         failed: Callable[[BaseException], None],
     ) -> None:

@@ -31,12 +31,6 @@ def check_emulable(plan: Plan, pace: Pace, driver: str = "fabric") -> None:
         )
     elif faults.partitions and driver != "fabric":
         refuse(("faults", "partitions"), f"{driver} cannot hold packets between hosts", "--driver fabric")
-    if faults.detection is not None and faults.detection.kind == "heartbeats":
-        refuse(
-            ("faults", "detection"),
-            "peers are noticed when their connections end, and no beats are sent",
-            "kind: timeout",
-        )
     churn = plan.world.faults.churn
     if churn is not None and churn.on_disk:
         refuse(("faults", "churn"), "a killed process keeps nothing on a disk", "memory: lost")

@@ -22,7 +22,7 @@ from simnet.emulation.coordinator import Coordinator, Course
 from simnet.emulation.driver import Driver, EmulationError
 from simnet.emulation.guard import guarded
 from simnet.emulation.node import Pace
-from simnet.emulation.peers import detection_seconds
+from simnet.emulation.noticing import seconds_until_split
 from simnet.emulation.processes import module_environment
 from simnet.emulation.separation import partition_rows, separations
 from simnet.emulation.state import State
@@ -169,7 +169,7 @@ async def _through(
         lambda: nursery.said,
         None if driver is None else partial(_begin, driver, plan),
         watch,
-        separations(plan.world.faults.partitions, detection_seconds(plan.scenario)),
+        separations(plan.world.faults.partitions, partial(seconds_until_split, plan.scenario)),
     )
     control = folder / "control"
     await coordinator.serve(control)

@@ -82,10 +82,32 @@ class Arrival:
     """On the connection."""
 
 
-def unpack(header: bytes, body: bytes, padding: int) -> Arrival:
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A sign of life, or the news that a node is gone."""
+
+    to: str
+    sender: str
+    gone: str | None
+    """Of whom it tells that it is gone."""
+    sent_at: float
+    bytes: float
+    """Of the whole frame, if its names are not longer."""
+
+
+def beat_frame(beat: Beat) -> Frame:
+    """A beat as a frame."""
+    text = json.dumps([beat.to, beat.sender, beat.gone, round(beat.sent_at, 6), beat.bytes]).encode()
+    padding = max(0, ceil(beat.bytes) - PREFIX.size - len(text))
+    return Frame(PREFIX.pack(len(text), 0, padding) + text, b"", padding)
+
+
+def unpack(header: bytes, body: bytes, padding: int) -> Arrival | Beat:
     """What is in a frame. Raises :class:`FrameError` where it is malformed."""
     try:
         told = json.loads(header)
+        if isinstance(told, list):
+            return Beat(*told)
         tensors = load(body) if body else {}
         message = Message(
             told["sender"],

@@ -17,9 +17,10 @@ from simnet.compute import Engine, Job, TimingEngine, TrainJob
 from simnet.compute.charging import even_layers
 from simnet.emulation.clock import RealTimeClock
 from simnet.emulation.connections import Connections
-from simnet.emulation.frames import Arrival, pack
+from simnet.emulation.frames import Arrival, Beat, pack
 from simnet.emulation.node import EmulatedNode, EmulatedStage, Pace
-from simnet.emulation.peers import HostFailures, HostSeparations, HostViews, detection_seconds
+from simnet.emulation.noticing import noticing_of, seconds_until_split
+from simnet.emulation.peers import HostFailures, HostSeparations, HostViews
 from simnet.emulation.separation import separations
 from simnet.results import Recorder
 from simnet.runtime.adversary import Adversary
@@ -112,9 +113,10 @@ class HostRun:
         self.rings = SteppedRings()
         self.faults = world.faults
         self.checkpoints = None
-        detected_after = detection_seconds(world.scenario)
-        self.failures = HostFailures(self, detected_after)
-        self._separations = HostSeparations(self, wire, separations(world.faults.partitions, detected_after))
+        self.noticing = noticing_of(self, wire, world.scenario)
+        self.failures = HostFailures(self, self.noticing)
+        ahead = separations(world.faults.partitions, partial(seconds_until_split, world.scenario))
+        self._separations = HostSeparations(self, wire, ahead)
         self.views = HostViews(self)
         self._method = method
         self._wire = wire
@@ -180,6 +182,7 @@ class HostRun:
         """Run this host's nodes until the driver says that the run is over."""
         self.env.inject(self._begin)
         self._separations.begin()
+        self.noticing.begin()
         loop = asyncio.get_running_loop()
         every = self.scenario.evaluate.seconds
         if every is not None:
@@ -211,6 +214,7 @@ class HostRun:
 
     def _close(self) -> None:
         self._separations.end()
+        self.noticing.end()
         for node in self.nodes.values():
             node.stop_computing()
         for task in list(self._tasks):
@@ -385,8 +389,11 @@ class HostRun:
         self._wire.send(self.hosts[to], frame, lambda: self.env.inject(lambda: _fire(left)))
         return left
 
-    def arrived(self, arrival: Arrival) -> None:
+    def arrived(self, arrival: Arrival | Beat) -> None:
         """The wire's end of `recv`."""
+        if isinstance(arrival, Beat):
+            self.env.inject(partial(self._heard, arrival))
+            return
         message = arrival.message
 
         def deliver() -> None:
@@ -410,6 +417,23 @@ class HostRun:
             self.nodes[arrival.to].deliver(message)
 
         self.env.inject(deliver)
+
+    def _heard(self, beat: Beat) -> None:
+        self.bytes_received += beat.bytes
+        now, kind = self.env.now, "heartbeat" if beat.gone is None else "gone"
+        self.recorder.transfer(
+            0,
+            kind,
+            self.hosts[beat.sender],
+            self.host,
+            beat.bytes,
+            beat.bytes,
+            min(beat.sent_at, now),
+            None,
+            now,
+            "delivered",
+        )
+        self.noticing.arrived(beat)
 
     def fails(self, error: BaseException) -> None:
         """Something outside the clock went wrong: it ends this host's run with that error."""

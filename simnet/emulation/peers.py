@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from simnet.emulation.meetings import view_of
+from simnet.emulation.noticing import Noticing
 from simnet.emulation.separation import Separation
 from simnet.network.clock import Alarm
 from simnet.runtime.node import PeerLost, Timeout, View
 from simnet.runtime.views import Views
 from simnet.runtime.waiting import Still, Told
-from simnet.scenario import Scenario
 
 if TYPE_CHECKING:
     from simnet.emulation.connections import Connections
@@ -22,33 +22,39 @@ if TYPE_CHECKING:
     from simnet.runtime.simulated_node import SimulatedNode
 
 
-def detection_seconds(scenario: Scenario) -> float:
-    """How long after a node has gone, or a partition has begun, others act on it."""
-    config = scenario.faults.detection
-    if config is None or config.timeout is None:
-        return scenario.network.detection_timeout
-    return config.timeout
-
-
 class HostFailures:
-    """Which nodes this host knows to be gone: those whose connection has ended, a detection timeout ago, and
-    those on the other side of a partition that has been noticed."""
+    """Which nodes this host knows to be gone: those whose connection has ended and those beyond a partition,
+    once that is noticed."""
 
-    def __init__(self, run: "HostRun", detection_seconds: float) -> None:
+    def __init__(self, run: "HostRun", noticing: Noticing) -> None:
         self._run = run
-        self._detection_seconds = detection_seconds
+        self._noticing = noticing
         self.listeners: list[Callable[[], None]] = []
-        self._alarms: dict[str, Alarm] = {}
+        self._alarms: dict[str, Alarm | None] = {}  # None where another host will tell
         self._lost: set[str] = set()
         self._apart: Set[str] = frozenset()
         self._collectives: dict[simpy.Process, tuple[str, ...]] = {}
 
     def gone(self, node_id: str) -> None:
         """A node's connection has ended: it will be noticed."""
-        if node_id not in self._alarms:
-            self._alarms[node_id] = Alarm(
-                self._run.env, lambda _: self._notice(node_id), self._detection_seconds
-            )
+        if node_id in self._alarms:
+            return
+        self._alarms[node_id] = None
+        for name, alarm in self._alarms.items():  # who has listened to one that is gone may be gone as well
+            seconds = self._noticing.seconds_until(name) if alarm is None else None
+            if seconds is not None:
+                self._alarms[name] = Alarm(self._run.env, partial(self._find, name), seconds)
+
+    def told(self, node_id: str) -> None:
+        """Another host says that a node is gone."""
+        if node_id in self._alarms:
+            self._notice(node_id)
+
+    def _find(self, node_id: str, _: simpy.Event) -> None:
+        """This host finds out that a node is gone."""
+        if node_id not in self._lost:
+            self._noticing.found(node_id)
+            self._notice(node_id)
 
     def back(self, node_id: str) -> None:
         """A node is there again: it knows nothing of what others have begun with it."""
@@ -57,6 +63,7 @@ class HostFailures:
         if alarm is not None:
             alarm.call_off()
         self._lost.discard(node_id)
+        self._noticing.came(node_id)
         for listener in self.listeners:
             listener()
 

@@ -5,7 +5,7 @@ anybody notices, TCP goes on. Otherwise hosts break off their connections across
 which simulated nodes would notice, each side goes on by itself, and they connect again when it heals.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -29,9 +29,12 @@ class Separation:
         return tuple(group.get(host) for group in self.groups)
 
 
-def separations(splits: Sequence[Split], noticed_after: float = 0.0) -> tuple[Separation, ...]:
-    """What partitions come to over time; with `noticed_after`, as far as nodes know of them."""
-    known = [(split.at + noticed_after, split.until, split.group) for split in splits]
+def separations(
+    splits: Sequence[Split], noticed_after: Callable[[float], float] = lambda _: 0.0
+) -> tuple[Separation, ...]:
+    """What partitions come to over time. With `noticed_after`, as far as nodes know of them: it gives the
+    seconds until one is noticed that begins then."""
+    known = [(split.at + noticed_after(split.at), split.until, split.group) for split in splits]
     known = [one for one in known if one[0] < one[1]]
     times = sorted({time for begins, ends, _ in known for time in (begins, ends) if time < inf})
     return tuple(

@@ -153,7 +153,7 @@ def test_who_is_apart_is_what_the_partitions_of_that_moment_say(
 ) -> None:
     """Those that have lasted for as long as it takes to notice them, and no others, at every moment."""
     there = [one.group for one in splits if one.at + after <= now < one.until]
-    latest = [one for one in separations(splits, after) if one.time <= now]
+    latest = [one for one in separations(splits, lambda _: after) if one.time <= now]
     groups = list(latest[-1].groups) if latest else []
     assert groups == there
     for other in "bcd":
