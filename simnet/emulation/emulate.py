@@ -136,6 +136,8 @@ def emulate(
 
     Raises :class:`~simnet.emulation.driver.EmulationError` where a host fails or waits for ever.
     """
+    if plan.world.faults.partitions and nursery.driver is None:
+        raise EmulationError("nobody holds packets on the loopback: partitions need the driver fabric")
     placed = placements(plan.method.roles(), plan.world.topology, plan.world.pipeline)
     with tempfile.TemporaryDirectory(prefix="run-", dir=nursery.folder) as name:
         folder = Path(name)

@@ -158,8 +158,9 @@ def encode(value: Any, tensors: dict[str, Tensor]) -> Any:
         case bytes():
             return {"bytes": base64.b64encode(value).decode()}
         case Encoded() | Bundle() | Packed():
-            parts = {one.name: encode(getattr(value, one.name), tensors) for one in fields(value)}
-            return {type(value).__name__: parts}
+            return {
+                type(value).__name__: [encode(getattr(value, one.name), tensors) for one in fields(value)]
+            }
     raise FrameError(
         f"a {type(value).__name__} cannot be sent over a real connection: send tensors, numbers, text, "
         "containers of them, or Encoded(content, raw_bytes)"
@@ -189,7 +190,7 @@ def decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         case "bytes":
             return base64.b64decode(content)
         case _ if kind in RECORDS:
-            return RECORDS[kind](**{name: decode(item, tensors) for name, item in content.items()})
+            return RECORDS[kind](*(decode(item, tensors) for item in content))
     raise ValueError(f"unknown kind of value {kind!r}")
 
 

@@ -40,7 +40,7 @@ CODECS: list[Any] = [
     {"name": "subspace", "rank": 20},
     {"name": "subspace", "rank": 20, "realisation": "frozen", "wire": "float32"},
 ]
-MOST_ENVELOPE_BYTES = 1000
+MOST_ENVELOPE_BYTES = 600
 """Header, names and shapes of a frame at most: what the charge does not count."""
 
 

@@ -92,24 +92,32 @@ def test_what_heals_before_it_is_noticed_goes_on_where_it_stood(
 
 @pytest.mark.usefixtures("fabric_machine")
 @pytest.mark.parametrize(
-    "entry", [{"name": "gossip"}, {"name": "local-sgd", "local_steps": 2}], ids=lambda one: one["name"]
+    ("entry", "detection"),
+    [
+        ({"name": "gossip"}, {"kind": "timeout", "timeout": "200 ms"}),
+        ({"name": "local-sgd", "local_steps": 2}, {"kind": "heartbeats", "period": "80 ms", "misses": 3}),
+    ],
+    ids=["gossip", "local-sgd"],
 )
 def test_sides_that_have_noticed_go_on_by_themselves_and_find_back(
-    entry: dict[str, Any], small: Callable[..., dict[str, Any]], tmp_path: Path
+    entry: dict[str, Any],
+    detection: dict[str, Any],
+    small: Callable[..., dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
     changes = {
         "workers": [{"device": {"flops": "20 MFLOP/s", "achieved": 0.5}}],
         "algorithms": [entry],
         "faults": {
             "partitions": {"at": "1 s", "until": "2.5 s", "groups": [["n0", "n1"]]},
-            "detection": {"kind": "timeout", "timeout": "200 ms"},
+            "detection": detection,
         },
         "stop": {"time": "4.5 s"},
     }
     plan = planned(small(changes), tmp_path)
     real, expected = for_real(plan).recorder, simulated(plan)
     for recorder in (real, expected):
-        messages = table(recorder, "transfers").query("status == 'delivered'")
+        messages = table(recorder, "transfers").query("status == 'delivered' and kind != 'heartbeat'")
         crosses = messages.source.map(SIDES) != messages.target.map(SIDES)
         while_apart = messages.delivered.between(1.0 + 0.02, 2.5)
         assert not (crosses & while_apart).any()
