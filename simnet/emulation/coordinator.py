@@ -224,7 +224,7 @@ class Coordinator:
         """Let the sides of partitions that are noticed agree on views each by itself."""
         for one in self._separations:
             await asyncio.sleep(max(0.0, self._started + one.time - time.monotonic()))
-            self._cut = True
+            self._cut, self._rested_since = True, inf
             sides = {name: one.side(host) for name, host in self._host_of.items()}
             self._meetings.separate(sides)
         self._separating = False
@@ -306,6 +306,7 @@ class Coordinator:
     def _tell_node(self, node: str, news: dict[str, Any]) -> None:
         host = self._hosts.get(self._host_of[node])
         if host is not None:
+            self._rested_since = inf  # it may do something now
             host.tell(**news)
 
     async def _host_comes(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
