@@ -26,22 +26,14 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """What the byte half made of a tensor."""
-
-    values: Tensor
-    """What the receiver holds, of the shape and dtype of what was given."""
-    bytes: float
-    """What it took on the wire, everything that had to travel included."""
-
-
-@dataclass(frozen=True, slots=True)
 class Passage:
     """Which microbatch crosses, and in which direction."""
 
     backward: bool
     samples: tuple[int, int]
     """(replica, index of the microbatch among the replica's): names the same samples at every stage."""
+    token_ids: Tensor | None = None
+    """Token ids `[batch, t]` of the microbatch, at the sender, for a codec that asks for them."""
 
 
 class Codec(Protocol):

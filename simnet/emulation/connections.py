@@ -2,15 +2,19 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
-from simnet.emulation.frames import PREFIX, Arrival, Frame, lengths, unpack
+from simnet.emulation.frames import PREFIX, Arrival, Beat, Frame, lengths, unpack
 
 ZEROS = memoryview(bytes(1 << 16))
 HELLO_BYTES = 2
 SO_MAX_PACING_RATE = 47
 """Linux's, which Python's socket module does not name."""
+NO_LINGERING = struct.pack("ii", 1, 0)
 WHOLE_BYTES = 1 << 14
 """A frame up to this size is written at once."""
 
@@ -40,7 +44,7 @@ class Connections:
     def __init__(
         self,
         host: str,
-        deliver: Callable[[Arrival], None],
+        deliver: Callable[[Arrival | Beat], None],
         lost: Callable[[str], None],
         failed: Callable[[BaseException], None],
     ) -> None:
@@ -52,6 +56,9 @@ class Connections:
         self._sockets: dict[str, socket.socket] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: socket.socket | None = None
+        self._addresses: dict[str, Address] = {}
+        self._between: dict[str, list[tuple[asyncio.Task[None], socket.socket]]] = {}
+        """The tasks that send to and read from each host."""
         self._gone: set[str] = set()
         self._over = False
 
@@ -75,6 +82,20 @@ class Connections:
         if host not in self._gone:
             self._outgoing[host].put_nowait((frame, sent))
 
+    def cut(self, host: str) -> None:
+        """Break off the connections with a host that is out of reach: what has not arrived never will."""
+        self._gone.add(host)
+        for task, one in self._between.pop(host, ()):
+            # A socket that is closed like this forgets what it has not sent; others go on sending it.
+            with suppress(OSError):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
+            task.cancel()
+            task.add_done_callback(partial(_close, one))
+
+    async def connect_again(self, hosts: Iterable[str]) -> None:
+        """Connect to hosts that can be reached again."""
+        await self.connect({host: self._addresses[host] for host in hosts})
+
     def close(self) -> None:
         """The run is over: connections end, and nobody is lost by that."""
         self._over = True
@@ -87,10 +108,11 @@ class Connections:
 
     # -- the inside -----------------------------------------------------------------------------------
 
-    def _start(self, coroutine: "asyncio.Future[None] | object") -> None:
+    def _start(self, coroutine: "asyncio.Future[None] | object") -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.ensure_future(coroutine)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
@@ -112,7 +134,8 @@ class Connections:
         await loop.sock_sendall(one, len(name).to_bytes(HELLO_BYTES, "big") + name)
         self._sockets[peer] = one
         self._outgoing[peer] = asyncio.Queue()
-        self._start(self._write(peer, one))
+        self._addresses[peer] = address
+        self._between.setdefault(peer, []).append((self._start(self._write(peer, one)), one))
 
     async def _write(self, peer: str, one: socket.socket) -> None:
         loop, queue = asyncio.get_running_loop(), self._outgoing[peer]
@@ -147,6 +170,9 @@ class Connections:
             with one:
                 size = int.from_bytes(await _exactly(one, HELLO_BYTES), "big")
                 peer = (await _exactly(one, size)).decode()
+                task = asyncio.current_task()
+                assert task is not None
+                self._between.setdefault(peer, []).append((task, one))
                 while True:
                     header_bytes, body_bytes, padding = lengths(await _exactly(one, PREFIX.size))
                     header = await _exactly(one, header_bytes)
@@ -162,6 +188,10 @@ class Connections:
         if not self._over and peer not in self._gone:
             self._gone.add(peer)
             self._lost(peer)
+
+
+def _close(one: socket.socket, _: object) -> None:
+    one.close()
 
 
 async def _exactly(one: socket.socket, size: int) -> bytearray:

@@ -14,6 +14,7 @@ from typing import Any
 
 from simnet.emulation.driver import EmulationError
 from simnet.emulation.meetings import Meetings, Report
+from simnet.emulation.separation import Separation
 from simnet.emulation.standings import Host, Standings
 from simnet.faults.churn import Churn, Switch
 from simnet.runtime.placement import Placed, members_by_role
@@ -71,6 +72,7 @@ class Coordinator:
         said: Gives the last of what hosts said on their error output.
         begin: Called when all hosts are ready, right before the start; gives the start's instant.
         watch: Called with where the run stands.
+        separations: From when on nodes know that they do not reach each other.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Coordinator:
         said: Callable[[], str],
         begin: Callable[[], float] | None = None,
         watch: Callable[[Progress], None] | None = None,
+        separations: Sequence[Separation] = (),
     ) -> None:
         self._addresses = addresses
         self._stop = stop
@@ -97,6 +100,8 @@ class Coordinator:
         self._said = said
         self._begin = begin
         self._watch = watch
+        self._separations = separations
+        self._separating = bool(separations)
         self._nodes: dict[str, list[str]] = {}
         for one in placed:
             self._nodes.setdefault(one.host, []).append(one.name)
@@ -150,10 +155,12 @@ class Coordinator:
             host.started = True
             host.tell(start=self._started)
         churning = asyncio.ensure_future(self._follow(self._churn)) if self._churn is not None else None
+        separating = asyncio.ensure_future(self._separate())
         limit = inf if self._stop.time is None else self._started + self._stop.time - time.monotonic()
         await self._until(self._over, None, limit)
         if churning is not None:
             churning.cancel()
+        separating.cancel()
         most = inf if self._stop.time is None else self._stop.time
         ended = min(self._standings.seconds, most) if self._is_over() else most
         self._finished = True
@@ -180,6 +187,16 @@ class Coordinator:
                 if host in self._nodes:
                     self._switch(host, switch)
         self._switching = False
+        self._changed.set()
+
+    async def _separate(self) -> None:
+        """Let the sides of partitions that are noticed agree on views each by itself."""
+        for one in self._separations:
+            await asyncio.sleep(max(0.0, self._started + one.time - time.monotonic()))
+            self._standings.cut()
+            sides = {name: one.side(host) for name, host in self._host_of.items()}
+            self._meetings.separate(sides)
+        self._separating = False
         self._changed.set()
 
     def _switch(self, host: str, switch: Switch) -> None:
@@ -258,6 +275,7 @@ class Coordinator:
     def _tell_node(self, node: str, news: dict[str, Any]) -> None:
         host = self._hosts.get(self._host_of[node])
         if host is not None:
+            self._standings.awake()  # it may do something now
             host.tell(**news)
 
     async def _host_comes(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -348,7 +366,9 @@ class Coordinator:
         """Whether nothing can happen any more, or it is enough. Raises for a deadlock."""
         down = {name: self._nodes.get(name, []) for name in self._down}
         changing = self._switching or self._steps_told != self._standings.steps
-        return bool(self._aborted) or self._standings.over(down, changing=changing)
+        return bool(self._aborted) or self._standings.over(
+            down, changing=changing, separating=self._separating
+        )
 
 
 def _report(standing: Sequence[int]) -> Report:

@@ -199,6 +199,14 @@ class Driver(ABC):
         Raises `KeyError` where there is no such link, `EmulationError` for what the driver cannot do.
         """
 
+    def separate(self, groups: Sequence[Mapping[str, int]], *, at: float | None = None) -> None:
+        """Let only hosts that have the same number in all `groups` reach each other.
+
+        What is sent to others stands still until they do; what is on its way arrives. An empty sequence: all
+        reach each other. `at` as of :meth:`set_link`. Raises `EmulationError` for a driver that cannot.
+        """
+        raise EmulationError(f"the {self.name} driver has no partitions: take the driver fabric")
+
     @abstractmethod
     def crash(self, host: str, *, silent: bool = False) -> None:
         """Kill every process that was started on a host, with SIGKILL.

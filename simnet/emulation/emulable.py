@@ -2,14 +2,15 @@
 
 from simnet.emulation.node import Pace
 from simnet.faults.attacks import Dissensus, Equivocation, InformedAttack
-from simnet.pipeline.boundary import Identity
-from simnet.pipeline.method import PipelineMethod
 from simnet.plan import Plan
 from simnet.scenario import Problem, ScenarioError
 
 
-def check_emulable(plan: Plan, pace: Pace) -> None:
-    """Raise `ScenarioError` for each part of a scenario that an emulation cannot do, and say why."""
+def check_emulable(plan: Plan, pace: Pace, driver: str = "fabric") -> None:
+    """Raise `ScenarioError` for each part of a scenario that an emulation cannot do, and say why.
+
+    `driver` is what carries packets: fabric, mininet or loopback.
+    """
     scenario, faults = plan.scenario, plan.scenario.faults
     problems: list[Problem] = []
 
@@ -18,24 +19,18 @@ def check_emulable(plan: Plan, pace: Pace) -> None:
 
     if scenario.stop.loss is not None:
         refuse(("stop", "loss"), "models are evaluated after the run", "stop.time or stop.steps")
-    if isinstance(plan.method, PipelineMethod) and not isinstance(plan.method.boundary, Identity):
-        refuse(
-            ("algorithms", 0, "boundary"),
-            "stages get decoded activations, whose real bytes are more than the codec's",
-            "boundary: identity",
-        )
     if scenario.network.model == "receiver-serialised":
         refuse(("network", "model"), "real receivers read all connections at once", "tcp, ideal, or options")
     if faults.checkpoint is not None:
         refuse(("faults", "checkpoint"), "there is no storage to write to", "no faults.checkpoint")
-    if faults.partitions:
-        refuse(("faults", "partitions"), "only single links go down", "faults.links with kind: down")
-    if faults.detection is not None:
+    if faults.partitions and faults.churn:
         refuse(
-            ("faults", "detection"),
-            "peers are noticed when their connections end",
-            "network.detection_timeout",
+            ("faults", "partitions"),
+            "a host that comes back while there is one could not connect to those beyond it",
+            "partitions without churn, or churn without partitions",
         )
+    elif faults.partitions and driver != "fabric":
+        refuse(("faults", "partitions"), f"{driver} cannot hold packets between hosts", "--driver fabric")
     churn = plan.world.faults.churn
     if churn is not None and churn.on_disk:
         refuse(("faults", "churn"), "a killed process keeps nothing on a disk", "memory: lost")

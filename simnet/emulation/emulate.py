@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from simnet.emulation.coordinator import Coordinator, Course
+from simnet.emulation.driver import Driver, EmulationError
 from simnet.emulation.node import Pace
+from simnet.emulation.noticing import seconds_until_split
 from simnet.emulation.nursery import Nursery
 from simnet.emulation.rows import read_rows
+from simnet.emulation.separation import partition_rows, separations
 from simnet.emulation.zygote import Birth
 from simnet.faults.planned import planned_events
 from simnet.network import Topology
@@ -28,6 +32,7 @@ from simnet.runtime.pipeline_world import PipelineWorld
 from simnet.runtime.placement import Placed, members_by_role, placements
 from simnet.runtime.stage_node import STAGE
 from simnet.runtime.world import Outcome, Progress
+from simnet.streams import Streams
 
 PACE = 1.1
 """Bytes per second that a sender's kernel hands to its link, for each that the path carries."""
@@ -53,6 +58,8 @@ def emulate(
 
     Raises :class:`~simnet.emulation.driver.EmulationError` where a host fails or waits for ever.
     """
+    if plan.world.faults.partitions and nursery.driver is None:
+        raise EmulationError("nobody holds packets on the loopback: partitions need the driver fabric")
     placed = placements(plan.method.roles(), plan.world.topology, plan.world.pipeline)
     with tempfile.TemporaryDirectory(prefix="run-", dir=nursery.folder) as name:
         folder = Path(name)
@@ -85,8 +92,9 @@ async def _through(
         plan.world.faults.churn,
         lambda host, past: nursery.tell(json.dumps({"again": host, "past": past})),
         lambda: nursery.said,
-        None if driver is None else driver.start,
+        None if driver is None else partial(_begin, driver, plan),
         watch,
+        separations(plan.world.faults.partitions, partial(seconds_until_split, plan.scenario)),
     )
     control = folder / "control"
     await coordinator.serve(control)
@@ -104,6 +112,14 @@ async def _through(
     finally:
         coordinator.close()
         await asyncio.wait((ended,), timeout=5)
+
+
+def _begin(driver: Driver, plan: Plan) -> float:
+    """Let the network's clock begin, with the scenario's partitions ahead; gives that instant."""
+    started = driver.start()
+    for one in separations(plan.world.faults.partitions):
+        driver.separate(one.groups, at=started + one.time)
+    return started
 
 
 def _trained(placed: tuple[Placed, ...]) -> tuple[str, ...]:
@@ -145,7 +161,8 @@ def _together(plan: Plan, placed: tuple[Placed, ...], course: Course, folder: Pa
     for fault in course.faults:
         recorder.fault(fault.time, fault.node, fault.event, fault.cause)
     hosts_of = {one.name: one.host for one in placed}
-    for row in planned_events(plan.scenario, plan.world.topology, hosts_of, course.seconds):
+    planned = planned_events(plan.scenario, plan.world.topology, hosts_of, course.seconds)
+    for row in (*planned, *partition_rows(plan.world.faults.partitions, hosts_of, course.seconds)):
         recorder.fault(*row)
     trained = _trained(placed)
     busy = sum(told["busy"].get(name, 0.0) for told in totals for name in trained)
@@ -206,10 +223,12 @@ class _Model:
 
 @dataclass
 class _Pipeline:
-    """A replica's model, put together from its stages' parts; identity boundaries have none of their own."""
+    """A replica's model, put together from its stages' parts, without what their boundaries train."""
 
     id: str
     world: PipelineWorld
+    own: Sequence[int]
+    """Trained parameters of the boundary of each piece, which follow the piece's."""
     stages: list[_Model]
     initial: Tensor
 
@@ -226,7 +245,7 @@ class _Pipeline:
             at = 0
             for piece in self.world.pieces_of(index):
                 whole[piece.start : piece.start + piece.parameters] = stage.params[at : at + piece.parameters]
-                at += piece.parameters
+                at += piece.parameters + self.own[piece.index]
         return whole
 
 
@@ -251,12 +270,15 @@ def _evaluate(
     local: Sequence[HasModel]
     evaluated: Sequence[HasModel]
     if plan.world.pipeline is not None and STAGE in members:
-        stages = plan.world.pipeline.stages
+        pipeline = plan.world.pipeline
+        stages, streams = pipeline.stages, Streams(plan.scenario.seed)
+        own = [pipeline.codecs.build(piece, 0, streams).parameters for piece in pipeline.pieces]
         chains = [members[STAGE][at : at + stages] for at in range(0, len(members[STAGE]), stages)]
         local = evaluated = [
             _Pipeline(
                 f"replica{replica}",
-                plan.world.pipeline,
+                pipeline,
+                own,
                 [nodes[name] for name in chain],
                 engine.initial_params,
             )

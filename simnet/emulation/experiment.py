@@ -47,7 +47,7 @@ def emulate_document(
     """
     ready = [plan for point in document.scenarios for plan in plans(point.scenario)]
     for plan in ready:
-        check_emulable(plan, pace)
+        check_emulable(plan, pace, driver)
     for plan in ready:
         check_writable(folder_of(plan, results, driver, pace))
     return [_execute(plan, results, driver, pace, watch, options, before) for plan in ready]

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -127,6 +127,11 @@ class FabricDriver(MininetHostsDriver):
                 self._down_resources = down - {resource} if change.up else down | {resource}
                 changes.append((at, "routes", None, wiring.routes(self._down_resources)))
         self._tell({"changes": changes})
+
+    def separate(self, groups: Sequence[Mapping[str, int]], *, at: float | None = None) -> None:
+        """See :meth:`Driver.separate`."""
+        numbers = [[group.get(host) for host in self.hosts] for group in groups]
+        self._tell({"changes": [(at, "apart", None, numbers)]})
 
     def _connect(self, host: str, connected: bool) -> None:
         self._tell({"changes": [(None, "connected", list(self.hosts).index(host), connected)]})

@@ -82,10 +82,32 @@ class Arrival:
     """On the connection."""
 
 
-def unpack(header: bytes, body: bytes, padding: int) -> Arrival:
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A sign of life, or the news that a node is gone."""
+
+    to: str
+    sender: str
+    gone: str | None
+    """Of whom it tells that it is gone."""
+    sent_at: float
+    bytes: float
+    """Of the whole frame, if its names are not longer."""
+
+
+def beat_frame(beat: Beat) -> Frame:
+    """A beat as a frame."""
+    text = json.dumps([beat.to, beat.sender, beat.gone, round(beat.sent_at, 6), beat.bytes]).encode()
+    padding = max(0, ceil(beat.bytes) - PREFIX.size - len(text))
+    return Frame(PREFIX.pack(len(text), 0, padding) + text, b"", padding)
+
+
+def unpack(header: bytes, body: bytes, padding: int) -> Arrival | Beat:
     """What is in a frame. Raises :class:`FrameError` where it is malformed."""
     try:
         told = json.loads(header)
+        if isinstance(told, list):
+            return Beat(*told)
         tensors = load(body) if body else {}
         message = Message(
             told["sender"],
@@ -136,8 +158,9 @@ def encode(value: Any, tensors: dict[str, Tensor]) -> Any:
         case bytes():
             return {"bytes": base64.b64encode(value).decode()}
         case Encoded() | Bundle() | Packed():
-            parts = {one.name: encode(getattr(value, one.name), tensors) for one in fields(value)}
-            return {type(value).__name__: parts}
+            return {
+                type(value).__name__: [encode(getattr(value, one.name), tensors) for one in fields(value)]
+            }
     raise FrameError(
         f"a {type(value).__name__} cannot be sent over a real connection: send tensors, numbers, text, "
         "containers of them, or Encoded(content, raw_bytes)"
@@ -167,7 +190,7 @@ def decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         case "bytes":
             return base64.b64decode(content)
         case _ if kind in RECORDS:
-            return RECORDS[kind](**{name: decode(item, tensors) for name, item in content.items()})
+            return RECORDS[kind](*(decode(item, tensors) for item in content))
     raise ValueError(f"unknown kind of value {kind!r}")
 
 

@@ -16,10 +16,12 @@ from simnet.compute import Engine, Job, TimingEngine, TrainJob
 from simnet.compute.charging import even_layers
 from simnet.emulation.clock import RealTimeClock
 from simnet.emulation.connections import Connections
-from simnet.emulation.frames import Arrival, pack
+from simnet.emulation.frames import Arrival, Beat, pack
 from simnet.emulation.node import EmulatedNode, EmulatedStage, Pace
-from simnet.emulation.peers import HostFailures, HostViews
+from simnet.emulation.noticing import noticing_of, seconds_until_split
+from simnet.emulation.peers import HostFailures, HostSeparations, HostViews
 from simnet.emulation.rows import Rows
+from simnet.emulation.separation import separations
 from simnet.emulation.snapshots import Snapshots
 from simnet.emulation.step_budget import StepBudget
 from simnet.runtime.adversary import Adversary
@@ -100,7 +102,10 @@ class HostRun:
         self.rings = SteppedRings()
         self.faults = world.faults
         self.checkpoints = None
-        self.failures = HostFailures(self, world.scenario.network.detection_timeout)
+        self.noticing = noticing_of(self, wire, world.scenario)
+        self.failures = HostFailures(self, self.noticing)
+        ahead = separations(world.faults.partitions, partial(seconds_until_split, world.scenario))
+        self._separations = HostSeparations(self, wire, ahead)
         self.views = HostViews(self)
         self._method = method
         self._wire = wire
@@ -157,6 +162,8 @@ class HostRun:
     async def run(self, over: asyncio.Event) -> None:
         """Run this host's nodes until the driver says that the run is over."""
         self.env.inject(self._begin)
+        self._separations.begin()
+        self.noticing.begin()
         self.snapshots.begin()
         over_now = asyncio.ensure_future(over.wait())
 
@@ -184,6 +191,8 @@ class HostRun:
         return lambda _: self.views.ended(name)
 
     def _close(self) -> None:
+        self._separations.end()
+        self.noticing.end()
         for node in self.nodes.values():
             node.computing.stop()
         for task in list(self._tasks):
@@ -332,8 +341,11 @@ class HostRun:
         self._wire.send(self.hosts[to], frame, lambda: self.env.inject(lambda: _fire(left)))
         return left
 
-    def arrived(self, arrival: Arrival) -> None:
+    def arrived(self, arrival: Arrival | Beat) -> None:
         """The wire's end of `recv`."""
+        if isinstance(arrival, Beat):
+            self.env.inject(partial(self._heard, arrival))
+            return
         message = arrival.message
 
         def deliver() -> None:
@@ -354,21 +366,28 @@ class HostRun:
 
         self.env.inject(deliver)
 
+    def _heard(self, beat: Beat) -> None:
+        now, kind = self.env.now, "heartbeat" if beat.gone is None else "gone"
+        source = self.hosts[beat.sender]
+        self.recorder.transfer(kind, source, self.host, beat.bytes, beat.bytes, min(beat.sent_at, now), now)
+        self.noticing.arrived(beat)
+
     def fails(self, error: BaseException) -> None:
         """Something outside the clock went wrong: it ends this host's run with that error."""
         self.env.inject(partial(_raise, error))
 
     def lost(self, host: str) -> None:
         """A host's connections ended."""
-        for name in self._nodes_on(host):
+        for name in self.nodes_on(host):
             self.env.inject(partial(self.failures.gone, name))
 
     def back(self, host: str) -> None:
         """A host that was lost can be reached again."""
-        for name in self._nodes_on(host):
+        for name in self.nodes_on(host):
             self.env.inject(partial(self.failures.back, name))
 
-    def _nodes_on(self, host: str) -> list[str]:
+    def nodes_on(self, host: str) -> list[str]:
+        """The nodes of a host, this one or another."""
         return [name for name, where in self.hosts.items() if where == host]
 
 

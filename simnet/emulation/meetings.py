@@ -4,12 +4,15 @@ The same agreement as `simnet.runtime.views`, by messages on the control sockets
 nodes report, the driver waits until everybody who is up and at work has done so, and tells them the view.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from simnet.runtime.node import View
 
+Side = tuple[str, Hashable]
+"""A role, and which side of all partitions: whose nodes meet each other."""
 Tell = Callable[[str, dict[str, Any]], None]
 """Tells a node's host something."""
 
@@ -27,6 +30,7 @@ class Report:
 @dataclass
 class _Meeting:
     quorum: int
+    deadline: float | None
     here: dict[str, Report] = field(default_factory=dict)
     urgent: set[int] = field(default_factory=set)
     overdue: bool = False
@@ -51,7 +55,8 @@ class Meetings:
         self._role = {name: role for role, names in members.items() for name in names}
         self._tell = tell
         self._later = later
-        self._open: dict[str, _Meeting] = {}
+        self._open: dict[Side, _Meeting] = {}
+        self._sides: Mapping[str, Hashable] = {}
         self._epochs = dict.fromkeys(members, 0)
         self._standing = {name: Report(0, 0, in_view=True) for name in self._role}
         self._views = {
@@ -68,34 +73,26 @@ class Meetings:
 
     def comes(self, name: str, report: Report, quorum: int, deadline: float | None) -> None:
         """A node asks for a new view, and waits for it."""
-        role = self._role[name]
         self._standing[name] = report
-        meeting = self._open.get(role)
-        if meeting is None:
-            meeting = self._open[role] = _Meeting(quorum)
-            if deadline is not None:
-                self._later(deadline, lambda: self._close(role, meeting))
-        meeting.quorum = max(meeting.quorum, quorum)
-        meeting.here[name] = report
-        self._ask(name, report, meeting)
-        self._conclude_if_complete(role)
+        self._ask(name, report, self._meet(name, report, quorum, deadline))
+        self._conclude_if_complete(self._side(name))
 
     def ended(self, name: str, report: Report) -> None:
         """A node has done all that its role is."""
-        role = self._role[name]
+        side = self._side(name)
         self._standing[name] = report
         self._ended.add(name)
         if report.epoch > 0:
-            self._request(role, report.epoch, report.version)
-        self._conclude_if_complete(role)
+            self._request(side, report.epoch, report.version)
+        self._conclude_if_complete(side)
 
     def down(self, name: str) -> None:
         """A node is gone."""
         self._down.add(name)
-        role = self._role[name]
-        if role in self._open:
-            self._open[role].here.pop(name, None)
-        self._conclude_if_complete(role)
+        side = self._side(name)
+        if side in self._open:
+            self._open[side].here.pop(name, None)
+        self._conclude_if_complete(side)
 
     def up(self, name: str) -> None:
         """A node is back, and knows nothing."""
@@ -103,64 +100,99 @@ class Meetings:
         self._ended.discard(name)
         self._standing[name] = Report(0, 0, in_view=False)
 
+    def separate(self, sides: Mapping[str, Hashable]) -> None:
+        """From now on each side goes on by itself: nodes meet those of their own. Sides that become one find
+        back together, after the round that each of them is in."""
+        self._sides = sides
+        before, self._open = self._open, {}
+        for meeting in before.values():
+            for name, report in meeting.here.items():
+                self._ask(name, report, self._meet(name, report, meeting.quorum, meeting.deadline))
+        for side in dict.fromkeys(map(self._side, self._role)):
+            furthest = self._furthest(self._expected(side))
+            if len(furthest) > 1:
+                for epoch, version in furthest.items():
+                    self._request(side, epoch, version + 1)
+            self._conclude_if_complete(side)
+
     # -- agreeing -------------------------------------------------------------------------------------
 
-    def _expected(self, role: str) -> list[str]:
+    def _side(self, name: str) -> Side:
+        return self._role[name], self._sides.get(name)
+
+    def _meet(self, name: str, report: Report, quorum: int, deadline: float | None) -> _Meeting:
+        """Let a node come to its side's meeting."""
+        side = self._side(name)
+        meeting = self._open.get(side)
+        if meeting is None:
+            meeting = self._open[side] = _Meeting(quorum, deadline)
+            if deadline is not None:
+                self._later(deadline, partial(self._close, side, meeting))
+        meeting.quorum = max(meeting.quorum, quorum)
+        meeting.here[name] = report
+        return meeting
+
+    def _expected(self, side: Side) -> list[str]:
         gone = self._down | self._ended
-        return [name for name in self._members[role] if name not in gone]
+        return [name for name in self._members[side[0]] if name not in gone and self._side(name) == side]
+
+    def _furthest(self, names: Iterable[str]) -> dict[int, int]:
+        """How far nodes in each view have come, by its epoch."""
+        furthest: dict[int, int] = {}
+        for name in names:
+            stands = self._standing[name]
+            furthest[stands.epoch] = max(furthest.get(stands.epoch, 0), stands.version)
+        return furthest
 
     def _ask(self, name: str, report: Report, meeting: _Meeting) -> None:
         """Let everybody of the role know that a meeting is on; see `Views._ask`."""
-        role = self._role[name]
+        side = self._side(name)
         if report.in_view:
             if report.epoch in meeting.urgent:
                 return
             meeting.urgent.add(report.epoch)
-        furthest: dict[int, int] = {}
-        for other in self._expected(role):
-            if other != name:
-                stands = self._standing[other]
-                furthest[stands.epoch] = max(furthest.get(stands.epoch, 0), stands.version)
-        for epoch, version in furthest.items():
-            if name in self._views[role, epoch].members:
+        for epoch, version in self._furthest(
+            other for other in self._expected(side) if other != name
+        ).items():
+            if name in self._views[side[0], epoch].members:
                 meeting.urgent.add(epoch)
-                self._request(role, epoch, 0)
+                self._request(side, epoch, 0)
             else:
-                self._request(role, epoch, version + 1)
+                self._request(side, epoch, version + 1)
 
-    def _request(self, role: str, epoch: int, at: int) -> None:
-        for name in self._expected(role):
-            self._tell(name, {"ask": [role, epoch, at]})
+    def _request(self, side: Side, epoch: int, at: int) -> None:
+        for name in self._expected(side):
+            self._tell(name, {"ask": [side[0], epoch, at]})
 
-    def _close(self, role: str, meeting: _Meeting) -> None:
+    def _close(self, side: Side, meeting: _Meeting) -> None:
         """The deadline has come: with those who are here if they are enough, or not at all."""
-        if self._open.get(role) is not meeting:
+        if self._open.get(side) is not meeting:
             return
         meeting.overdue = True
-        self._conclude_if_complete(role)
-        if self._open.get(role) is meeting:
-            del self._open[role]
+        self._conclude_if_complete(side)
+        if self._open.get(side) is meeting:
+            del self._open[side]
             for name in meeting.here:
-                missed = f"{len(meeting.here)} of at least {meeting.quorum} nodes of role {role!r} came"
+                missed = f"{len(meeting.here)} of at least {meeting.quorum} nodes of role {side[0]!r} came"
                 self._tell(name, {"no_view": name, "why": f"{missed} to a new view before its deadline"})
 
-    def _conclude_if_complete(self, role: str) -> None:
-        meeting = self._open.get(role)
+    def _conclude_if_complete(self, side: Side) -> None:
+        meeting = self._open.get(side)
         if meeting is None:
             return
-        expected = self._expected(role)
+        expected = self._expected(side)
         members = tuple(name for name in expected if name in meeting.here)
         missing = [name for name in expected if name not in meeting.here]
         if len(members) < meeting.quorum or (missing and not meeting.overdue):
             return
-        del self._open[role]
-        view = self._view(role, members)
+        del self._open[side]
+        view = self._view(side[0], members)
         late = {self._standing[name].epoch for name in missing}
         for name in members:
             self._standing[name] = Report(view.epoch, self._standing[name].version, in_view=True)
             self._tell(name, {"view": asdict(view), "node": name})
         for epoch in late:
-            self._request(role, epoch, 0)
+            self._request(side, epoch, 0)
 
     def _view(self, role: str, members: tuple[str, ...]) -> View:
         ranks = {name: rank for rank, name in enumerate(self._members[role])}

@@ -11,8 +11,8 @@ from simnet.emulation.driver import EmulationError
 from simnet.scenario import StopConfig
 
 REST_SECONDS = 1.0
-"""After a crash frames are missing, so that nothing can be told from how many have arrived: all is over when
-nobody has done anything for so long."""
+"""After a crash or a cut frames are missing, so that nothing can be told from how many have arrived: all is
+over when nobody has done anything for so long."""
 
 
 class EmulatedDeadlock(EmulationError):
@@ -57,6 +57,7 @@ class Standings:
         self.killed: dict[str, dict[str, Any]] = {}
         """The standings of processes that were killed, as of then."""
         self._bytes_of_killed = 0.0
+        self._was_cut = False
         self._rested_since = inf
 
     def up(self) -> list[Host]:
@@ -67,6 +68,15 @@ class Standings:
         """A process was killed: what it told last stands."""
         self.killed[host.name] = host.standing
         self._bytes_of_killed += float(host.standing.get("bytes", 0.0))
+
+    def cut(self) -> None:
+        """Hosts cut connections to others, or make them anew: frames may be missing from now on."""
+        self._was_cut = True
+        self.awake()
+
+    def awake(self) -> None:
+        """Some host may do something now of which it has not told yet."""
+        self._rested_since = inf
 
     @property
     def bytes_sent(self) -> float:
@@ -90,12 +100,13 @@ class Standings:
         """When to look again whether all is over, if nobody says anything until then; on the loop's clock."""
         return self._rested_since + REST_SECONDS
 
-    def over(self, down: Mapping[str, Sequence[str]], *, changing: bool) -> bool:
+    def over(self, down: Mapping[str, Sequence[str]], *, changing: bool, separating: bool) -> bool:
         """Whether nothing can happen any more, or enough bytes were sent.
 
         Args:
             down: The nodes of each host that is down, to be named in an error.
             changing: Whether something is about to happen that no host knows of.
+            separating: Whether partitions are yet to be noticed or to heal, on which some may wait.
 
         Raises :class:`EmulatedDeadlock` where all wait for ever.
         """
@@ -110,7 +121,9 @@ class Standings:
             return True
         if changing:
             return False
-        return all(host.standing["done"] for host in hosts) or self._deadlocked(hosts, down)
+        if all(host.standing["done"] for host in hosts):
+            return True
+        return not separating and self._deadlocked(hosts, down)
 
     def _at_rest(self, hosts: Sequence[Host]) -> bool:
         """Whether no host computes or has a timer, and no frame is under way."""
@@ -118,7 +131,7 @@ class Standings:
         if not all(one["idle"] for one in standings):
             self._rested_since = inf
             return False
-        if not self.killed:
+        if not self.killed and not self._was_cut:
             return sum(one["sent"] for one in standings) == sum(one["received"] for one in standings)
         now = asyncio.get_running_loop().time()
         self._rested_since = min(self._rested_since, now)

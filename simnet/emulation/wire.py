@@ -65,6 +65,9 @@ class Wire:
                     namespaces.open_tun(self._interface, address, plan["mtu"], self._trains)
                 )
         self._connected = [True] * len(self._descriptors)
+        self._groups: list[list[int | None]] = []
+        self._held: list[tuple[int, Train]] = []
+        """What was sent to hosts that are out of reach, in its order."""
         self._sources = {descriptor: index for index, descriptor in enumerate(self._descriptors)}
         self._targets: list[dict[bytes, tuple[int, list[Path]]]] = []
         self._route(plan["routes"])
@@ -136,7 +139,26 @@ class Wire:
             ports = _HEADER + (frame[_HEADER] & 0xF) * 4
             flow = frame[22:30] + frame[ports : ports + 4]
             path = paths[0] if len(paths) == 1 else paths[_number(flow) % len(paths)]
-            self._pass(Train(frame, whole, segment, path, host, _monotonic(), flow, _acknowledges(frame)))
+            train = Train(frame, whole, segment, path, host, _monotonic(), flow, _acknowledges(frame))
+            if self._groups and self._apart(source, host):
+                self._held.append((source, train))
+            else:
+                self._pass(train)
+
+    def _apart(self, source: int, target: int) -> bool:
+        """Whether two hosts are in different groups of some partition."""
+        return any(group[source] != group[target] for group in self._groups)
+
+    def _separate(self, due: float, groups: list[list[int | None]]) -> None:
+        """Have these partitions and no others; what was held up sets off where it is not any more."""
+        self._groups = groups
+        held, self._held = self._held, []
+        for source, train in held:
+            if self._apart(source, train.host):
+                self._held.append((source, train))
+            else:
+                train.due = train.last = due
+                self._pass(train)
 
     def _pass(self, train: Train) -> None:
         """A train has reached its next link."""
@@ -211,6 +233,8 @@ class Wire:
                     namespaces.set_trains(descriptor, False)
         elif kind == "routes":
             self._route(value)
+        elif kind == "apart":
+            self._separate(due, value)
         elif kind == "connected":
             self._connected[which] = value
         else:

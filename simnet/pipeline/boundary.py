@@ -2,9 +2,9 @@
 
 A codec has two halves. The in-graph half, `encode` and `decode`, is differentiated with the stage: what the
 receiver sends back is the gradient of the loss in what it received, so a projection on the way there is its
-own transpose on the way back. The byte half, `pack`, is outside of the graph: it says what the receiver will
-hold of a tensor (rounded, sparse, ...) and how many bytes that took; gradients pass it as if it were not
-there (straight-through).
+own transpose on the way back. The byte half, `pack` and `unpack`, is outside of the graph: the sender makes
+of a tensor what travels (rounded, sparse, ...), whose bytes are counted, and the receiver makes a tensor of
+that; gradients pass both as if they were not there (straight-through).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor, nn
 
-from simnet.compute.pieces import Packed, Passage, Piece, Rows
+from simnet.compression import Packed
+from simnet.compute.pieces import Passage, Piece, Rows
 from simnet.optim import Optimizer
 from simnet.streams import Streams
 
@@ -40,8 +41,8 @@ class Boundary:
     """
 
     token_ids: ClassVar[bool] = False
-    """Whether token ids travel with the activations, for `rows.token_ids`; `pack` and `wire_bytes` bill
-    them."""
+    """Whether token ids travel with the activations: `pack` gets them, and each half has them as
+    `rows.token_ids`."""
     parameters: int = 0
     """Trained parameters of its own (q): the end of its piece's flat vector, stepped by its optimizer."""
 
@@ -68,8 +69,18 @@ class Boundary:
     # -- the byte half, for one message -----------------------------------------------------------------
 
     def pack(self, values: Tensor, passage: Passage) -> Packed:
-        """What the receiver holds of `values` `[batch, ..., k]` (or of their gradient), and its bytes."""
-        return Packed(values, float(values.numel() * values.element_size()))
+        """What travels of `values` `[batch, ..., k]` (or of their gradient): its parts, in their real types.
+
+        The message is charged their bytes, and in emulation it is they that are sent.
+        """
+        return Packed((values,), values.shape, values.dtype)
+
+    def unpack(self, packed: Packed, passage: Passage) -> Tensor:
+        """What the receiver makes of it: of the shape and dtype of what its neighbour packed.
+
+        It may use nothing of the sender's but `packed`: the two may be in different processes.
+        """
+        return packed.parts[0].to(packed.dtype)
 
     def wire_bytes(self, shape: Sequence[int], backward: bool) -> float:
         """Bytes of a message for activations of `shape` `[batch, ..., d]`, without making one.

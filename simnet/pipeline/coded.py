@@ -7,9 +7,9 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from simnet.compression import Codec, CodecConfig
-from simnet.compute.pieces import Piece
-from simnet.pipeline.boundary import Boundary, BoundaryOptions, Packed, Passage
+from simnet.compression import Codec, CodecConfig, Packed
+from simnet.compute.pieces import Passage, Piece
+from simnet.pipeline.boundary import Boundary, BoundaryOptions
 from simnet.streams import Streams
 
 
@@ -24,8 +24,10 @@ class _Coded(Boundary):
         if codec.needs_seed:
             keys = (self.piece.index, *passage.samples, passage.backward)
             seed = self.streams.torch_seed("boundary", *keys)
-        packed = codec.encode(values, seed)
-        return Packed(codec.decode(packed), float(packed.bytes))
+        return codec.encode(values, seed)
+
+    def unpack(self, packed: Packed, passage: Passage) -> Tensor:
+        return self._codecs[passage.backward].decode(packed)
 
     def wire_bytes(self, shape: Sequence[int], backward: bool) -> float:
         return float(prod(shape[:-1]) * self._codecs[backward].token_bytes(shape[-1]))

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from simnet.compute.pieces import Piece, Rows
-from simnet.pipeline.boundary import Boundary, BoundaryOptions, Packed, Passage
+from simnet.compression import Packed
+from simnet.compute.pieces import Passage, Piece, Rows
+from simnet.pipeline.boundary import Boundary, BoundaryOptions
 from simnet.streams import Streams
 
 WIRE_BYTES = 2
@@ -27,11 +28,6 @@ def random_basis(width: int, rank: int, seed: int) -> Tensor:
     drawn = Streams(seed).generator("basis", width, rank).standard_normal((width, rank))
     orthogonal, triangle = np.linalg.qr(drawn)
     return torch.from_numpy(orthogonal * np.sign(np.diag(triangle))).to(torch.get_default_dtype())
-
-
-def rounded(values: Tensor) -> Tensor:
-    """Values as bfloat16 leaves them, in their own dtype."""
-    return values.to(torch.bfloat16).to(values.dtype)
 
 
 def charged_rank(rank: int, piece: Piece, shape: Sequence[int]) -> float:
@@ -52,7 +48,7 @@ class _Projection(Boundary):
         return values @ rows.state["basis"].unsqueeze(1).mT
 
     def pack(self, values: Tensor, passage: Passage) -> Packed:
-        return Packed(rounded(values), float(WIRE_BYTES * values.numel()))
+        return Packed((values.to(torch.bfloat16),), values.shape, values.dtype)
 
     def wire_bytes(self, shape: Sequence[int], backward: bool) -> float:
         return WIRE_BYTES * prod(shape[:-1]) * charged_rank(self.rank, self.piece, shape)

@@ -10,11 +10,12 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from simnet.compute.pieces import Piece, Rows
+from simnet.compression import Packed
+from simnet.compute.pieces import Passage, Piece, Rows
 from simnet.optim import AdamW, Optimizer
-from simnet.pipeline.boundary import Boundary, BoundaryOptions, Packed, Passage
+from simnet.pipeline.boundary import Boundary, BoundaryOptions
 from simnet.pipeline.constrained import TOKENS, Constraint, announced, constrained_axis, project
-from simnet.pipeline.projection import charged_rank, rounded
+from simnet.pipeline.projection import charged_rank
 from simnet.pipeline.row_wise import RowWiseAdamW
 from simnet.runtime.node import Encoded
 from simnet.streams import Streams
@@ -104,12 +105,13 @@ class _Subspace(Boundary):
     def __init__(self, piece: Piece, replica: int, streams: Streams, options: Subspace) -> None:
         super().__init__(piece, replica, streams)
         self.options = options
-        self.number_bytes = 2 if options.wire == "bfloat16" else 4
-        self.id_bytes = 2
+        self.number_type = torch.bfloat16 if options.wire == "bfloat16" else torch.float32
+        self.id_type = torch.int16
         if piece.blocks:  # there are none where only time passes
             constraint = announced(piece.blocks)
             self.state = {"basis": constraint.basis, "fixed": constraint.fixed}
-            self.id_bytes = 2 if len(constraint.fixed) <= 1 << 16 else 4
+            # Torch has little for unsigned 16 bits: ids travel as signed ones, with the same bits.
+            self.id_type = torch.int16 if len(constraint.fixed) <= 1 << 16 else torch.int32
 
     def encode(self, activation: Tensor, rows: Rows) -> Tensor:
         return (activation - _embedded(rows)) @ rows.state["basis"].unsqueeze(1)
@@ -118,13 +120,14 @@ class _Subspace(Boundary):
         return values @ rows.state["basis"].unsqueeze(1).mT + _embedded(rows)
 
     def pack(self, values: Tensor, passage: Passage) -> Packed:
-        ids = values.numel() // values.shape[-1]  # both ways: they say which samples a message is about
-        held = rounded(values) if self.options.wire == "bfloat16" else values
-        return Packed(held, float(self.number_bytes * values.numel() + self.id_bytes * ids))
+        # Both ways: ids say which samples a message is about. (Here, every stage has drawn them itself.)
+        assert passage.token_ids is not None, "a codec with token_ids = True is given them"
+        parts = values.to(self.number_type), passage.token_ids.to(self.id_type)
+        return Packed(parts, values.shape, values.dtype)
 
     def wire_bytes(self, shape: Sequence[int], backward: bool) -> float:
         rank = charged_rank(self.options.rank, self.piece, shape)
-        return prod(shape[:-1]) * (self.number_bytes * rank + self.id_bytes)
+        return prod(shape[:-1]) * (self.number_type.itemsize * rank + self.id_type.itemsize)
 
     def projected(self, flat: Tensor, fixed: Tensor | None) -> Tensor:
         """`flat` `[d + q]` with its constrained parameters projected, the embedding around `fixed`."""
@@ -183,8 +186,9 @@ class _Projected(_Subspace):
             self._moment = torch.zeros_like(self._moment)
         else:
             basis = self.state["basis"]
-        size = float(self.number_bytes * basis.numel())
-        told = await node.broadcast(Encoded(basis, size), root=node.chain[-1], group=node.chain)
+        # As it is: rounded to the coordinates' type it would not be orthonormal any more.
+        payload = Encoded(basis, float(basis.nbytes))
+        told = await node.broadcast(payload, root=node.chain[-1], group=node.chain)
         self.state = {**self.state, "basis": told.content}
         node.params = self.projected(node.params, self.state["fixed"])
 

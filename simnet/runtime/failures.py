@@ -1,9 +1,9 @@
 """What becomes of messages and of those who wait when a node goes down or comes back."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import simpy
 
@@ -12,7 +12,7 @@ from simnet.network.clock import Alarm
 from simnet.runtime.detection import detection_of
 from simnet.runtime.node import PeerLost
 from simnet.runtime.partitions import Partitions
-from simnet.runtime.waiting import Told
+from simnet.runtime.waiting import Still, Told
 
 if TYPE_CHECKING:
     from simnet.runtime.simulated import SimulatedRun
@@ -34,20 +34,6 @@ class _News:
     """Of the time that it is gone: it may come back and go again meanwhile."""
     awaited: int
     """Messages that have not come yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Still:
-    """Whether somebody still waits for what they are told about: two may be lost at one instant."""
-
-    entries: Mapping[Any, Any]
-    key: Any
-    entry: Any
-
-    @property
-    def open(self) -> bool:
-        """Whether the entry is still there."""
-        return self.entries.get(self.key) is self.entry
 
 
 class Failures:
@@ -226,12 +212,12 @@ class Failures:
         told: dict[simpy.Process, Told] = {}
         for process, entry in self._collectives.items():
             if node_id in entry[1]:
-                told[process] = Told(PeerLost(node_id), _Still(self._collectives, process, entry))
+                told[process] = Told(PeerLost(node_id), Still(self._collectives, process, entry))
         for node in self._run.nodes.values():
             for key, waiting in node.waiting_for.items():
                 concerned = waiting.peer == node_id or node_id in waiting.watching
                 if concerned and waiting.process is not None:
-                    still = _Still(node.waiting_for, key, waiting)
+                    still = Still(node.waiting_for, key, waiting)
                     told[waiting.process] = Told(PeerLost(node_id), still)
         self._run.rings.lost(node_id)
         self._run.views.lost(node_id)
@@ -255,12 +241,12 @@ class Failures:
         for process, entry in self._collectives.items():
             lost = self._first_lost(*entry)
             if lost is not None:
-                told[process] = Told(PeerLost(lost), _Still(self._collectives, process, entry))
+                told[process] = Told(PeerLost(lost), Still(self._collectives, process, entry))
         for name, node in self._run.nodes.items():
             for key, waiting in node.waiting_for.items():
                 lost = next((peer for peer in waiting.peers if self.is_lost(name, peer)), None)
                 if lost is not None and waiting.process is not None:
-                    still = _Still(node.waiting_for, key, waiting)
+                    still = Still(node.waiting_for, key, waiting)
                     told[waiting.process] = Told(PeerLost(lost), still)
         self._run.rings.lost_apart(self.is_lost)
         self._run.views.split()

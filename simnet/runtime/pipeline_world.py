@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
+from simnet.compression import Packed
 from simnet.compute import Machine
-from simnet.compute.pieces import Codec, Packed, Passage, Piece
+from simnet.compute.pieces import Codec, Passage, Piece
 from simnet.optim import Optimizer
 from simnet.scenario import StageCharge
 from simnet.streams import Streams
@@ -16,11 +17,16 @@ from simnet.streams import Streams
 class StageCodec(Codec, Protocol):
     """A codec, as far as a stage's machine uses it (see `simnet.pipeline.boundary.Boundary`)."""
 
+    token_ids: ClassVar[bool]
+
     def initial_params(self) -> Tensor:
         """Its own parameters `[q]` at the start."""
 
     def pack(self, values: Tensor, passage: Passage) -> Packed:
-        """What the receiver holds of `values`, and its bytes."""
+        """What travels of `values`."""
+
+    def unpack(self, packed: Packed, passage: Passage) -> Tensor:
+        """What the receiver makes of what travelled."""
 
     def wire_bytes(self, shape: Sequence[int], backward: bool) -> float:
         """Bytes of a message for activations of a shape."""

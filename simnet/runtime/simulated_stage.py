@@ -126,7 +126,7 @@ class SimulatedStage(SimulatedNode, StageNode):
                 piece,
                 self.chunk_of(params, chunk),
                 samples,
-                _values(received),
+                self._unpacked(chunk, received, backward=False),
                 codec,
                 codec.state,
                 keep=not self._world.recompute,
@@ -152,8 +152,8 @@ class SimulatedStage(SimulatedNode, StageNode):
                     piece,
                     self.chunk_of(params, chunk),
                     samples,
-                    _values(received),
-                    _values(gradient),
+                    self._unpacked(chunk, received, backward=False) if forward is None else forward.received,
+                    self._unpacked(chunk, gradient, backward=True),
                     codec,
                     codec.state if forward is None else forward.state,
                     forward,
@@ -234,10 +234,18 @@ class SimulatedStage(SimulatedNode, StageNode):
         if self._timed:
             number = codec.wire_bytes(piece.output_shape, backward)
             return Bundle(microbatch, samples, None, version, number, number)
-        packed = codec.pack(values, Passage(backward, samples))
+        ids = self._run.task.batches(*samples, 1)[0][0] if codec.token_ids else None
+        packed = codec.pack(values, Passage(backward, samples, ids))
         shape = self._world.charged_shape(piece)
-        charged = packed.bytes if shape is None else codec.wire_bytes(shape, backward)
-        return Bundle(microbatch, samples, packed.values, version, packed.bytes, charged)
+        charged = float(packed.bytes) if shape is None else codec.wire_bytes(shape, backward)
+        return Bundle(microbatch, samples, packed, version, float(packed.bytes), charged)
+
+    def _unpacked(self, chunk: int, bundle: Bundle | None, *, backward: bool) -> Tensor | None:
+        """What the codec of a chunk makes of what came: activations from before it, gradients from behind."""
+        if bundle is None or bundle.packed is None:
+            return None
+        values: Tensor = self._codecs[chunk].unpack(bundle.packed, Passage(backward, bundle.samples))
+        return values
 
 
 class WholeModel:
@@ -274,7 +282,3 @@ def whole_models(world: PipelineWorld, nodes: dict[str, Any], initial: Tensor) -
         WholeModel(replica, [node for node in stages if node.replica == replica], initial)
         for replica in range(world.replicas)
     ]
-
-
-def _values(bundle: Bundle | None) -> Tensor | None:
-    return None if bundle is None else bundle.values

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from simnet.compression import Packed
 from simnet.optim import Optimizer
 from simnet.runtime.node import Node
 
@@ -20,8 +21,8 @@ class Bundle:
     """Index among the replica's microbatches, counted over all steps."""
     samples: tuple[int, int]
     """(replica, index of the microbatch): names its samples, and their token ids, at every stage."""
-    values: Tensor | None
-    """As the receiver holds them, `[batch, ..., k]`; None in a timing-only run."""
+    packed: Packed | None
+    """What the sender's codec made of them, which the receiver's unpacks; None in a timing-only run."""
     version: int
     """Updates that the sender's weights had seen at the microbatch's forward pass."""
     bytes: float

@@ -1,7 +1,7 @@
 """Awaiting SimPy events from native coroutines, spawned tasks, and mailboxes."""
 
 from collections import deque
-from collections.abc import Collection, Coroutine, Generator, Hashable
+from collections.abc import Collection, Coroutine, Generator, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
@@ -70,6 +70,20 @@ class Openable(Protocol):
     @property
     def open(self) -> bool:
         """Whether it is not over yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """Whether somebody still waits for what they are told about: several may be lost at one instant."""
+
+    entries: Mapping[Any, Any]
+    key: Any
+    entry: Any
+
+    @property
+    def open(self) -> bool:
+        """Whether the entry is still there."""
+        return self.entries.get(self.key) is self.entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,14 @@ A run in which something does not hold ends with the AssertionError; one in whic
 `checked` at every worker.
 """
 
+from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any
 
 import torch
 
-from simnet.runtime.node import Algorithm, Cancelled, Node, Timeout
+from simnet.compression import BFloat16, Codec, Int4, Int8, Packed, RandomK, TopK
+from simnet.runtime.node import Algorithm, Cancelled, Encoded, Node, PeerLost, Timeout
 
 
 class Messages(Algorithm):
@@ -145,3 +148,69 @@ class Work(Algorithm):
         drawn = node.shared_rng("lots", 3).integers(1 << 30)
         assert len(set(await node.all_gather(int(drawn)))) == 1
         node.record(checked=1, norm=float(node.params.norm()))
+
+
+class Encodings(Algorithm):
+    """What a codec made is decoded at the other side as it would be here, of the bytes that were charged."""
+
+    async def worker(self, node: Node) -> None:
+        ring = node.members("worker")
+        after, before = (node.rank + 1) % len(ring), (node.rank - 1) % len(ring)
+        sparse: list[Codec] = [TopK(keep=0.2), RandomK(keep=0.5)]
+        for number, codec in enumerate([*sparse, Int8(), Int4(rounding="stochastic"), BFloat16()]):
+            packed = _encoded(codec, number, node.rank)
+            await node.send(ring[after], Encoded(packed, packed.bytes), ("coded", number))
+            message = await node.recv(ring[before], ("coded", number))
+            expected = _encoded(codec, number, before)
+            assert message.bytes == expected.bytes == codec.token_bytes(65) * 3
+            assert torch.equal(codec.decode(message.payload.content), codec.decode(expected))
+        node.record(checked=1)
+
+
+def _encoded(codec: Codec, number: int, rank: int) -> Packed:
+    tensor = torch.randn(3, 65, generator=torch.Generator().manual_seed(rank))
+    return codec.encode(tensor, number if codec.needs_seed else None)
+
+
+class Parted(Algorithm):
+    """For a scenario with n0 and n1 apart from the others from second 0.5 to 2, noticed 0.2 s later.
+
+    What is sent across it before it is noticed stands still and is lost. Then `PeerLost` is raised for those
+    beyond it and for nobody else, until it is over.
+    """
+
+    async def worker(self, node: Node) -> None:
+        everybody = node.members("worker")
+        here = everybody[:2] if node.id in everybody[:2] else everybody[2:]
+        beyond, mate = everybody[(node.rank + 2) % 4], everybody[node.rank ^ 1]
+        assert await node.exchange(beyond, node.rank, "before") == (node.rank + 2) % 4
+        await node.sleep(0.6 - node.now)
+        assert node.up() == everybody
+        node.spawn(_whose_loss(node.send(beyond, torch.ones(4), "lost")))  # the kernel may have taken it
+        assert await _whose_loss(node.recv(beyond, "lost")) == beyond
+        assert 0.69 < node.now < 1.2
+        await node.sleep(1.2 - node.now)
+        assert node.up() == here
+        for call in (node.send(beyond, 1), node.recv(beyond, "never"), node.all_reduce(torch.ones(2))):
+            assert await _whose_loss(call) not in (*here, None)
+        assert node.now < 2
+        assert await node.exchange(mate, node.rank, "beside") == node.rank ^ 1
+        assert float((await node.all_reduce(torch.ones(2), "sum", group=here))[0]) == 2
+        assert node.now < 2
+        await node.sleep(2.3 - node.now)
+        assert node.up() == everybody
+        assert await node.exchange(beyond, node.rank, "after") == (node.rank + 2) % 4
+        assert float((await node.all_reduce(torch.ones(2), "sum"))[0]) == 4
+        with suppress(Timeout):
+            await node.recv(beyond, "lost", timeout=0.1)
+            raise AssertionError("what was sent before is lost")
+        node.record(checked=1)
+
+
+async def _whose_loss(call: Awaitable[Any]) -> str | None:
+    """Of which peer's loss it is told."""
+    try:
+        await call
+    except PeerLost as lost:
+        return lost.peer
+    return None

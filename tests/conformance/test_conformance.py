@@ -1,14 +1,16 @@
 """One suite for both runtimes: the simulated one, and real processes that talk TCP over the loopback."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from simnet.emulation.doctor import missing_for
+from simnet.emulation.driver import open_driver
 from simnet.emulation.emulate import emulate
 from simnet.emulation.nursery import Nursery
-from simnet.plan import make_engine, plans
+from simnet.plan import Plan, make_engine, plans
 from simnet.results import Recorder
 from simnet.runtime.simulated import SimulatedRun
 from simnet.scenario import load_text
@@ -46,10 +48,45 @@ def metrics_of(runtime: str, behaviour: str, nursery: Nursery) -> pd.DataFrame:
     return recorder.tables()["metrics"].to_pandas()
 
 
-@pytest.mark.parametrize("behaviour", ["Messages", "Collectives", "Tasks", "Work"])
+@pytest.mark.parametrize("behaviour", ["Messages", "Collectives", "Tasks", "Work", "Encodings"])
 @pytest.mark.parametrize("runtime", ["simulated", "emulated"])
 def test_every_worker_saw_what_a_node_must_do(runtime: str, behaviour: str, nursery: Nursery) -> None:
     metrics = metrics_of(runtime, behaviour, nursery)
+    assert sorted(metrics[metrics.name == "checked"].node) == ["n0", "n1", "n2", "n3"]
+
+
+PARTED = """
+faults:
+  partitions: {at: 0.5 s, until: 2 s, groups: [[n0, n1]]}
+  detection: {kind: timeout, timeout: 200 ms}
+"""
+
+
+@pytest.fixture
+def on_the_fabric() -> Iterator[Callable[[Plan], Recorder]]:
+    missing = missing_for("fabric")
+    if missing:
+        pytest.skip(f"the fabric cannot run here: {missing}")
+
+    def run(plan: Plan) -> Recorder:
+        driver.up(plan.world.topology)
+        with Nursery(driver) as found:
+            return emulate(plan, found).recorder
+
+    with open_driver("fabric") as driver:
+        yield run
+
+
+@pytest.mark.parametrize("runtime", ["simulated", "emulated"])
+def test_every_worker_saw_a_partition(runtime: str, request: pytest.FixtureRequest) -> None:
+    scenario = load_text(SCENARIO % "Parted" + PARTED, folder=Path(__file__).parent).scenarios[0].scenario
+    (plan,) = plans(scenario)
+    if runtime == "emulated":
+        recorder = request.getfixturevalue("on_the_fabric")(plan)
+    else:
+        recorder = Recorder()
+        SimulatedRun(plan.world, plan.method, make_engine(plan), recorder).run()
+    metrics = recorder.tables()["metrics"].to_pandas()
     assert sorted(metrics[metrics.name == "checked"].node) == ["n0", "n1", "n2", "n3"]
 
 

@@ -67,10 +67,10 @@ def test_any_payload_comes_out_as_it_went_in(payload: Any, tag: Any) -> None:
 
 
 def test_what_pipelines_and_codecs_send_comes_out() -> None:
-    bundle = Bundle(3, (0, 3), torch.ones(2, 2), 1, 16.0, None)
     packed = Packed((torch.ones(3, dtype=torch.uint8),), torch.Size([2, 4]), torch.float32, 7)
-    got = there_and_back([Encoded(bundle, 16.0), packed]).payload
-    assert torch.equal(got[0].content.values, bundle.values)
+    bundle = Bundle(3, (0, 3), packed, 1, 3.0, None)
+    got = there_and_back([Encoded(bundle, 3.0), packed]).payload
+    assert torch.equal(got[0].content.packed.parts[0], packed.parts[0])
     assert got[0].content.samples == (0, 3)
     assert (got[1].shape, got[1].dtype, got[1].seed) == (torch.Size([2, 4]), torch.float32, 7)
 

@@ -41,6 +41,10 @@ def sent(given: object, width: int) -> Tensor:
     return torch.randn(1, TOKENS, rank or width)
 
 
+def passage(backward: bool, microbatch: int = 0) -> Passage:
+    return Passage(backward, (0, microbatch), torch.arange(TOKENS).unsqueeze(0))
+
+
 @pytest.mark.parametrize(
     ("given", "per_token"),
     [
@@ -56,31 +60,30 @@ def test_the_byte_table_of_the_methods_page(given: object, per_token: float):
     """d = 1024, 2 bytes per number and id: bytes per token and direction."""
     made = codec(given)
     for backward in (False, True):
-        packed = made.pack(sent(given, WIDTH), Passage(backward, (0, 0)))
+        packed = made.pack(sent(given, WIDTH), passage(backward))
         assert packed.bytes / TOKENS == per_token
         assert made.wire_bytes((1, TOKENS, WIDTH), backward) == packed.bytes
 
 
 def test_dense_numbers_take_four_bytes():
-    packed = codec("identity").pack(sent("identity", WIDTH), Passage(False, (0, 0)))
+    packed = codec("identity").pack(sent("identity", WIDTH), passage(False))
     assert packed.bytes == 4 * WIDTH * TOKENS == codec("identity").wire_bytes((1, TOKENS, WIDTH), False)
 
 
 def test_each_direction_may_have_its_own_codec():
     made = codec({"name": "int4", "backward": {"name": "int8", "rounding": "stochastic"}})
     values = torch.randn(1, TOKENS, 64)
-    forward = made.pack(values, Passage(False, (0, 5)))
-    backward = made.pack(values, Passage(True, (0, 5)))
+    forward, backward = made.pack(values, passage(False, 5)), made.pack(values, passage(True, 5))
     assert (forward.bytes, backward.bytes) == (TOKENS * (32 + 2), TOKENS * (64 + 2))
-    again, other = made.pack(values, Passage(True, (0, 5))), made.pack(values, Passage(True, (0, 6)))
-    assert torch.equal(again.values, backward.values)
-    assert not torch.equal(other.values, backward.values)
+    again, other = made.pack(values, passage(True, 5)), made.pack(values, passage(True, 6))
+    assert torch.equal(made.unpack(again, passage(True)), made.unpack(backward, passage(True)))
+    assert not torch.equal(made.unpack(other, passage(True)), made.unpack(backward, passage(True)))
 
 
 def test_stochastic_rounding_is_right_on_average():
     made = codec({"name": "int4", "rounding": "stochastic"})
     values = torch.linspace(-1, 1, 64).view(1, 1, 64)
-    held = [made.pack(values, Passage(True, (0, index))).values for index in range(2000)]
+    held = [made.unpack(made.pack(values, passage(True, index)), passage(True)) for index in range(2000)]
     mean, scale = torch.stack(held).mean(0), 1 / 7
     assert float((mean - values).abs().max()) < 4 * scale / 2 / 2000**0.5 + 0.02 * scale
 

@@ -179,12 +179,14 @@ def test_a_full_rank_changes_nothing_but_the_embeddings_start():
 
 def test_bytes_are_coordinates_and_ids_both_ways():
     _parts, codecs = built(Subspace(rank=RANK), gpt())
-    values = torch.randn(BATCH, CONTEXT, RANK)
+    values, ids = torch.randn(BATCH, CONTEXT, RANK), torch.randint(VOCABULARY, (BATCH, CONTEXT))
     for backward in (False, True):
-        packed = codecs[0].pack(values, Passage(backward, (0, 0)))
+        passage = Passage(backward, (0, 0), ids)
+        packed = codecs[0].pack(values, passage)
+        assert torch.equal(packed.parts[1].to(ids.dtype), ids)
         assert packed.bytes == BATCH * CONTEXT * (2 * RANK + 2)
         assert packed.bytes == codecs[0].wire_bytes((BATCH, CONTEXT, WIDTH), backward)
-        torch.testing.assert_close(packed.values, values, rtol=2**-8, atol=0)
+        torch.testing.assert_close(codecs[1].unpack(packed, passage), values, rtol=2**-8, atol=0)
         wide = codecs[0].wire_bytes((BATCH, CONTEXT, 8 * WIDTH), backward)
         assert wide == BATCH * CONTEXT * (2 * 8 * RANK + 2)
 
