@@ -49,6 +49,7 @@ class Train:
         "frame",
         "host",
         "last",
+        "lost",
         "path",
         "segment",
         "size",
@@ -81,6 +82,8 @@ class Train:
         self.bare = bare
         """An acknowledgement and nothing else, which may overtake what its own connection sends."""
         self.stage = 0
+        self.lost = False
+        """Whether it takes its time on the present link, and then gets no further."""
         self.due = due
         """When its first packet is there for the present stage."""
         self.last = due
@@ -295,7 +298,7 @@ def _again(train: Train) -> Train:
     new = Train(
         train.frame, train.size, train.segment, train.path, train.host, train.due, train.flow, train.bare
     )
-    new.stage, new.last = train.stage, train.last
+    new.stage, new.last, new.lost = train.stage, train.last, train.lost
     train.frame = None
     return new
 

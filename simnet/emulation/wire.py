@@ -165,18 +165,16 @@ class Wire:
         link, way = train.path[train.stage]
         if link.lanes is not None:
             link = link.lane(train.flow)
+        train.lost = way is not None and way.loses()  # once, however often the link changes meanwhile
         first = train.stage == 0 and self._sparse_first and link.sparse(train)
         if (link.slip_in(train) if first else link.admit(train)) and link.rate > 0.0:
             self._schedule(train, link, way)
 
     def _schedule(self, train: Train, link: Link, way: Way | None) -> None:
         """The train will leave its link at a known time: when is it at the next one, or where it goes to?"""
-        if way is None:
-            delay = 0.0
-        elif way.loss > 0.0 and way.loses():
+        if train.lost:
             return
-        else:
-            delay = way.delay(train)
+        delay = 0.0 if way is None else way.delay(train)
         self._count += 1
         following = train.stage + 1
         last = train.finish + delay

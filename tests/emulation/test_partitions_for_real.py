@@ -5,66 +5,23 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from emulated_networks import CI
 from hypothesis import given
 from hypothesis import strategies as st
+from runs_for_real import STREAM, for_real, planned, simulated, table
 
-from simnet.emulation.driver import open_driver
 from simnet.emulation.emulable import check_emulable
-from simnet.emulation.emulate import Emulated, emulate
 from simnet.emulation.meetings import Meetings, Report, view_of
-from simnet.emulation.nursery import Nursery
 from simnet.emulation.separation import separations
 from simnet.faults.partitions import Split
-from simnet.plan import Plan, make_engine, plans
-from simnet.results import Recorder
+from simnet.plan import plans
 from simnet.runtime.node import View
-from simnet.runtime.simulated import SimulatedRun
-from simnet.scenario import Scenario, ScenarioError, dump, load_text
+from simnet.scenario import Scenario, ScenarioError
 
 SOON = 0.25
 """Seconds within which a busy machine does what is due."""
 SIDES = {"n0": 0, "n1": 0, "n2": 1, "n3": 1}
-STREAM = """
-from simnet.algorithms import Algorithm
-from simnet.runtime.node import Encoded
-
-class Stream(Algorithm):
-    async def worker(self, node):
-        first, second = node.members("worker")[:2]
-        for number in range(20):
-            if node.id == first:
-                await node.send(second, Encoded(None, 100e3), ("part", number))
-                await node.recv(second, ("had", number))
-            elif node.id == second:
-                await node.recv(first, ("part", number))
-                await node.send(first, 0.0, ("had", number))
-"""
-
-
-def planned(mapping: dict[str, Any], folder: Path) -> Plan:
-    text = dump(Scenario.model_validate(mapping))
-    (plan,) = plans(load_text(text, folder=folder).scenarios[0].scenario)
-    return plan
-
-
-def for_real(plan: Plan) -> Emulated:
-    with open_driver("fabric") as driver:
-        driver.up(plan.world.topology)
-        with Nursery(driver) as nursery:
-            return emulate(plan, nursery, "paced")
-
-
-def simulated(plan: Plan) -> Recorder:
-    recorder = Recorder()
-    SimulatedRun(plan.world, plan.method, make_engine(plan), recorder).run()
-    return recorder
-
-
-def table(recorder: Recorder, name: str) -> pd.DataFrame:
-    return recorder.tables()[name].to_pandas()
 
 
 @pytest.mark.usefixtures("fabric_machine")
@@ -84,7 +41,7 @@ def test_what_heals_before_it_is_noticed_goes_on_where_it_stood(
     ends = []
     for recorder in (real.recorder, simulated(plan)):
         parts = table(recorder, "transfers").query("kind == 'part'")
-        assert len(parts) == 20
+        assert len(parts) == 24
         assert not ((parts.delivered > 0.5 + 0.02) & (parts.delivered < 1.7)).any()
         ends.append([parts.delivered[parts.delivered < 1.0].max(), parts.delivered.max()])
     assert ends[0] == pytest.approx(ends[1], rel=CI)

@@ -304,3 +304,15 @@ def test_jitter_never_turns_two_packets_of_a_connection_round() -> None:
     arrivals_ = [one.finish + way.delay(one) for one in sent]
     assert all(b >= a - 1e-12 for a, b in pairwise(arrivals_))
     assert min(arrivals_) >= 0.01
+
+
+def test_what_is_lost_stays_lost_when_the_rate_changes() -> None:
+    """Whether a packet is lost is drawn once: it would be counted twice, or come back."""
+    link = Link("l", 1000.0, None)
+    served_now, waiting = packet(0.0, 1000.0), packet(0.0, 1000.0)
+    waiting.lost = True
+    assert link.admit(served_now)
+    assert link.admit(waiting)
+    (again,) = link.set_rate(0.5, 500.0)
+    assert again.lost
+    assert (again.start, again.finish) == pytest.approx((1.0, 3.0))
