@@ -61,18 +61,18 @@ class FedAvg(Algorithm):
 
     async def server(self, node: Node) -> None:
         clients = node.members("worker")
-        idle = set(clients)
+        busy: dict[str, None] = {}  # who has been asked and has not answered, in this order
         drift = torch.zeros_like(node.params)
         while node.running:
             wanted = min(self.clients or len(clients), len(clients))
             up = set(node.up("worker"))
-            available = [client for client in clients if client in idle and client in up]
+            available = [client for client in clients if client not in busy and client in up]
             chosen = node.rng.permutation(len(available))[: ceil(wanted * self.over_selection)]
             asked = {available[index] for index in chosen}
             for index in sorted(chosen):
-                idle.discard(available[index])
+                busy[available[index]] = None
                 node.spawn(node.send(available[index], node.params, "model"))
-            answers = await self.gather(node, idle, asked, wanted)
+            answers = await self.gather(node, busy, asked, wanted)
             if not answers:  # all who were asked are lost
                 continue
             if is_plain(self.aggregation):
@@ -90,22 +90,21 @@ class FedAvg(Algorithm):
         drifts = [answer.payload[0] for answer in answers]
         return await robust_update(node, answers, drifts, self.aggregation, last)
 
-    async def gather(self, node: Node, idle: set[str], asked: set[str], wanted: int) -> list[Message]:
+    async def gather(self, node: Node, busy: dict[str, None], asked: set[str], wanted: int) -> list[Message]:
         """This round's first `wanted` answers, or those that are here at the deadline; late ones of earlier
         rounds are dropped, and lost clients are not waited for."""
         answers: list[Message] = []
         closes = None if self.deadline is None else node.now + self.deadline
-        clients, nobody = node.members("worker"), not asked
+        nobody = not asked
         while len(answers) < wanted and (asked or nobody):
             left = None if closes is None or not answers else max(0.0, closes - node.now)
             try:
-                busy = [client for client in clients if client not in idle]
                 answer = await node.recv(tag="update", timeout=left, watching=busy)
             except Timeout:
                 break
             except PeerLost as lost:
                 asked.discard(lost.peer)
-                idle.add(lost.peer)  # as soon as it is up again
+                busy.pop(lost.peer, None)  # it may be asked as soon as it is up again
                 continue
             if answer.payload is None:  # it was down
                 nobody = False
@@ -115,7 +114,7 @@ class FedAvg(Algorithm):
                 answers.append(answer)
             if answer.payload is not None or answer.sender not in asked:
                 asked.discard(answer.sender)
-                idle.add(answer.sender)
+                busy.pop(answer.sender, None)
         node.record(answers=len(answers))
         return answers
 

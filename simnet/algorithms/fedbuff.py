@@ -50,7 +50,7 @@ class FedBuff(Algorithm):
     async def server(self, node: Node) -> None:
         clients = node.members("worker")
         order = [clients[index] for index in node.rng.permutation(len(clients))]
-        slots, busy, idle = self.concurrency or len(order), set[str](), order
+        slots, busy, idle = self.concurrency or len(order), dict[str, None](), order
         drift, buffered = torch.zeros_like(node.params), 0
         updates: list[Message] = []
         drifts: list[Tensor] = []
@@ -60,7 +60,7 @@ class FedBuff(Algorithm):
             try:
                 update = await node.recv(tag="update", watching=busy)
             except PeerLost as lost:
-                busy.discard(lost.peer)
+                busy.pop(lost.peer, None)
                 continue
             if update.payload is None:  # it was down
                 if update.sender not in busy and update.sender not in idle:
@@ -84,17 +84,17 @@ class FedBuff(Algorithm):
                     node.params = node.params + self.server_lr / self.buffer * drift
                 node.version += 1
                 drift, buffered = torch.zeros_like(drift), 0
-            busy.discard(update.sender)
+            busy.pop(update.sender, None)
             idle.append(update.sender)
 
-    def hand_out(self, node: Node, slots: int, busy: set[str], idle: list[str]) -> list[str]:
+    def hand_out(self, node: Node, slots: int, busy: dict[str, None], idle: list[str]) -> list[str]:
         """Send the model to idle clients that are up while there are free slots; gives those still idle."""
         up = node.up("worker")
         there = set(up) if len(up) < len(node.members("worker")) else None
         while node.running and idle and len(busy) < slots:
             client, *idle = idle
             if there is None or client in there:  # one that is down says so when it is back
-                busy.add(client)
+                busy[client] = None
                 node.spawn(node.send(client, node.params, "model"))
         return idle
 

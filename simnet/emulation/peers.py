@@ -1,7 +1,7 @@
 """What one host of an emulation knows of the others: who is gone, and in which view it is with whom."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,12 @@ class HostFailures:
         """Whether it is known to be gone."""
         return node_id in self._lost or node_id in self._apart
 
+    def first_lost(self, observer: str, members: Iterable[str]) -> str | None:
+        """The first of `members` that is known to be gone."""
+        if not self._lost and not self._apart:
+            return None
+        return next((member for member in members if self.is_lost(observer, member)), None)
+
     def seen_up(self, observer: str, members: tuple[str, ...]) -> tuple[str, ...]:
         """Those of `members` that are not known to be gone."""
         if not self._lost and not self._apart:
@@ -96,7 +102,7 @@ class HostFailures:
 
         Raises :class:`PeerLost` at once if one is known to be.
         """
-        lost = next((member for member in members if self.is_lost(observer, member)), None)
+        lost = self.first_lost(observer, members)
         if lost is not None:
             raise PeerLost(lost)
         process = self._run.env.active_process

@@ -1,6 +1,6 @@
 """What becomes of messages and of those who wait when a node goes down or comes back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -136,7 +136,8 @@ class Failures:
     def _anybody_lost(self) -> bool:
         return bool(self._noticed) or (self._partitions is not None and self._partitions.any_noticed)
 
-    def _first_lost(self, observer: str, members: tuple[str, ...]) -> str | None:
+    def first_lost(self, observer: str, members: Iterable[str]) -> str | None:
+        """The first of `members` that `observer` knows to be down or out of reach."""
         if not self._anybody_lost:
             return None
         return next((member for member in members if self.is_lost(observer, member)), None)
@@ -162,7 +163,7 @@ class Failures:
 
         Raises :class:`PeerLost` at once if one is known to be.
         """
-        lost = self._first_lost(observer, members)
+        lost = self.first_lost(observer, members)
         if lost is not None:
             raise PeerLost(lost)
         process = self._run.env.active_process
@@ -239,7 +240,7 @@ class Failures:
                 self._run.network.cancel(flow.transfer)
         told: dict[simpy.Process, Told] = {}
         for process, entry in self._collectives.items():
-            lost = self._first_lost(*entry)
+            lost = self.first_lost(*entry)
             if lost is not None:
                 told[process] = Told(PeerLost(lost), Still(self._collectives, process, entry))
         for name, node in self._run.nodes.items():

@@ -271,9 +271,9 @@ class SimulatedNode(Node):
             return kept
         if sender is not None and self._run.failures.is_lost(self.id, sender):
             raise PeerLost(sender)
-        for watched in watching:
-            if self._run.failures.is_lost(self.id, watched):
-                raise PeerLost(watched)
+        lost = self._run.failures.first_lost(self.id, watching)
+        if lost is not None:
+            raise PeerLost(lost)
         started = self.now
         arrival = self._mailbox.ask(sender, tag)
         awaited = f"a message {tag!r} from {sender or 'anyone'}"
