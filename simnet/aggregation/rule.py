@@ -169,7 +169,7 @@ class Aggregation(GossipRule):
         for step in self.before:
             total += step.flops(n, d)
             n = step.outputs(n)
-        return total + self._flops(n, d)
+        return max(d, total + self._flops(n, d))  # one vector alone has nothing to sort, but is looked at
 
     @abstractmethod
     def _combine(self, vectors: Tensor, context: Context) -> Aggregate:

@@ -2,7 +2,7 @@
 
 import pytest
 from churn_runs import Simulated, schedules, timed
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from simnet.algorithms import SHIPPED, algorithm_class
@@ -44,8 +44,16 @@ def test_it_ends_by_steps_too(name):
     done.assert_balanced()
 
 
+ALL_BUT_ONE = {
+    "churn": [{"kind": "crash", "node": f"n{rank}", "memory": "lost", "at": "0 s"} for rank in range(4)],
+    "partitions": [],
+    "detection": {"kind": "timeout", "timeout": "700 ms"},
+}
+
+
 @settings(max_examples=60, deadline=None)
 @given(schedules(), st.sampled_from(sorted(TIMED)), st.integers(0, 3))
+@example(ALL_BUT_ONE, "robust-allreduce", 0)
 def test_any_weather(faults, name, seed):
     """Hypothesis draws the faults; what is never allowed is a run that hangs, or an unexplained end."""
     if name in PIPELINES:
