@@ -9,11 +9,11 @@ and 20 ms; a model has 1 million parameters, a step takes 0.1 s.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 ROUNDS = {"gossip": 20, "allreduce": 100, "fedavg": 100}
@@ -59,9 +59,15 @@ def measure(method: str, nodes: int, rounds: int) -> dict[str, Any]:
         "write_seconds": time.perf_counter() - ended,
         "messages": outcome.invariants["messages"],
         "worker_steps": outcome.worker_steps,
-        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "peak_gb": peak_bytes() / 1e9,
         "virtual_seconds": outcome.virtual_seconds,
     }
+
+
+def peak_bytes() -> float:
+    """The most memory that this process ever held; `ru_maxrss` would have that of the one that started it."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return 1024.0 * next(float(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
 def measure_all(methods: Sequence[str], sizes: Sequence[int] = (), rounds: int | None = None) -> None:
