@@ -6,11 +6,12 @@ Every method has a process of its own, which trains six steps, evaluates all mod
 system saw it use at most. The goal is 3 GB.
 """
 
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+
+from peak import peak_bytes
 
 METHODS = {
     "local-sgd": {"name": "local-sgd", "local_steps": 2},
@@ -49,7 +50,7 @@ def measure(method: str) -> None:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         simnet.run(Scenario.model_validate(scenario(method)), results=folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    peak = peak_bytes() / 1e9
     print(
         f"{method:10} {time.perf_counter() - started:5.1f} s  peak {peak:.2f} GB (goal: under 3)", flush=True
     )

@@ -12,7 +12,6 @@ rounds, in CPU seconds.
 
 import argparse
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import networkx as nx
 import simpy
+from peak import peak_bytes
 
 from simnet.network import FluidNetwork, Route, RouteTable
 from simnet.network.backends import Backend
@@ -242,8 +242,7 @@ def report(
     ):
         if not only or only in name:
             print(f"{name:30} {median(rounds, workload):10.3g} s (less than {limit})", flush=True)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(f"largest memory: {memory / 1e9:.2f} GB (less than 2)")
+    print(f"largest memory: {peak_bytes() / 1e9:.2f} GB (less than 2)")
 
 
 def main() -> None:

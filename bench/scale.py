@@ -13,8 +13,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+
+from peak import peak_bytes
 
 ROUNDS = {"gossip": 20, "allreduce": 100, "fedavg": 100}
 NODES = {"gossip": (100, 1000, 10_000), "allreduce": (100, 1000), "fedavg": (100, 1000)}
@@ -62,12 +63,6 @@ def measure(method: str, nodes: int, rounds: int) -> dict[str, Any]:
         "peak_gb": peak_bytes() / 1e9,
         "virtual_seconds": outcome.virtual_seconds,
     }
-
-
-def peak_bytes() -> float:
-    """The most memory that this process ever held; `ru_maxrss` would have that of the one that started it."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return 1024.0 * next(float(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
 def measure_all(methods: Sequence[str], sizes: Sequence[int] = (), rounds: int | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simnet.cli.options import Overrides, Results, ScenarioName
+from simnet.cli.options import AsJson, Jobs, Overrides, Results, ScenarioName
 
 if TYPE_CHECKING:
     from simnet.answers import Cost, Crossover
@@ -56,10 +56,8 @@ def crossover(
     seeds: Annotated[int, typer.Option(min=1, help="Seeds, from the scenario's own on.")] = 1,
     overrides: Overrides = None,
     results: Results = Path("results"),
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Runs at a time; as many as cores by default.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON instead.")] = False,
+    jobs: Jobs = None,
+    as_json: AsJson = False,
 ) -> None:
     """Find by bisection where two methods swap places along an axis.
 

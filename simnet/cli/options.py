@@ -18,3 +18,7 @@ Overrides = Annotated[
     ),
 ]
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where run folders go.")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Runs at a time; as many as cores by default.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON instead.")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simnet.cli.options import Overrides, Results, ScenarioName
+from simnet.cli.options import AsJson, Jobs, Overrides, Results, ScenarioName
 
 if TYPE_CHECKING:
     from simnet.answers import Recommendation
@@ -37,10 +37,8 @@ def recommend(
     ] = None,
     overrides: Overrides = None,
     results: Results = Path("results"),
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Runs at a time; as many as cores by default.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON instead.")] = False,
+    jobs: Jobs = None,
+    as_json: AsJson = False,
 ) -> None:
     """Rank all methods that can run in a scenario for its network and a deadline, after short runs.
 

@@ -46,6 +46,9 @@ def validate_network(
     from simnet.scenario import ScenarioError
     from simnet.units import bytes_
 
+    sizes = sorted({bytes_(text) for text in size}) if size else SIZES
+    if not all(each > 0 for each in sizes):
+        raise typer.BadParameter("a transfer has more than 0 bytes: --size '1 MB'", param_hint="--size")
     document = load(scenario, overrides or ())
     if len(document.scenarios) > 1:
         expected = "no sweep, or --set for its keys"
@@ -55,7 +58,7 @@ def validate_network(
     found = validate(
         wanted,
         driver=driver,
-        sizes=sorted({bytes_(text) for text in size}) if size else SIZES,
+        sizes=sizes,
         repeats=repeats,
         steps=steps,
         gloo=gloo,

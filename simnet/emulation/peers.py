@@ -210,7 +210,7 @@ class HostViews(Views):
         if not 1 <= quorum <= everybody:
             raise ValueError(f"a quorum of {quorum} among {everybody} nodes of role {node.role!r}")
         told = self._waiting[node.id] = self._host.env.event()
-        standing = [node.view.epoch, node.version, int(node.in_view)]
+        standing = self._host.nodes[node.id].standing
         self._host.say({"regroup": node.id, "standing": standing, "quorum": quorum, "deadline": deadline})
         answer = await node.wait(told, f"a new view of {node.role!r}")
         if isinstance(answer, Timeout):
@@ -232,5 +232,4 @@ class HostViews(Views):
 
     def ended(self, node_id: str) -> None:
         """A node's coroutine returned."""
-        node = self._host.nodes[node_id]
-        self._host.say({"ended": node_id, "standing": [node.view.epoch, node.version, int(node.in_view)]})
+        self._host.say({"ended": node_id, "standing": self._host.nodes[node_id].standing})

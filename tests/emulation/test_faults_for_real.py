@@ -80,8 +80,8 @@ def test_a_node_goes_and_comes_at_the_scenarios_times(
     its = spans.query("node == 'n2'")
     assert not ((its.start > 1.0 + SOON) & (its.start < 2.0)).any()
     assert (its.start < 1.0).sum() >= 3, "what it did before it was killed is kept"
-    assert counts["bytes_received"] == table(real, "transfers").bytes.sum()
-    assert 0 <= counts["bytes_lost"] < 0.1 * counts["bytes_sent"], "what is lost was under way to it"
+    assert abs(counts["steps_computed"] - len(spans)) <= 2, "its steps count, too"
+    assert counts["bytes_lost"] < 0.1 * counts["bytes_sent"], "what is lost was under way to it"
     assert (its.start > 2.0).sum() >= 3
     others = spans.query("node != 'n2'")
     assert ((others.start > 1.2 + SOON) & (others.start < 2.0)).any()

@@ -10,9 +10,10 @@ from simnet.network import Topology
 MB = 1e6
 TIGHT = 0.05
 """The relative error that is promised for transfers of 1 MB and more on warm connections, and for rings."""
-LEAST_PROMISED_BYTES = MB
 LOOSE = 0.10
 """The same where flows share a link, and for training."""
+LEAST_PROMISED_BYTES = MB
+"""Of a transfer or a tensor for which anything is promised."""
 LEAST_WARM_UP_BYTES = 256e3
 
 
